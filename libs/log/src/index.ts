@@ -1,0 +1,14 @@
+export {
+  LogRefused,
+  LogUnavailable,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_RECORDS,
+  OutcomeUnknown,
+  type Batch,
+  type EventLog,
+  type LogId,
+  type LogRecord,
+  type Offset,
+  type ReadOptions,
+  type StoredRecord,
+} from './event-log.js';

@@ -1,0 +1,3 @@
+export * from './playthrough-commands.js';
+export * from './playthrough-events.js';
+export * from './playthrough-state.js';

@@ -1,0 +1,3 @@
+export * from './story.js';
+export * from './expression.js';
+export * from './compiled-story.js';
