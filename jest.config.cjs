@@ -6,6 +6,6 @@ module.exports = {
   testEnvironmentOptions: { customExportConditions: ['development', 'node', 'require', 'default'] },
   transform: { '\\.(m?js|ts)$': '<rootDir>/jest.down-level.cjs' },
   transformIgnorePatterns: [],
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  moduleNameMapper: { '^canonicalize$': '<rootDir>/node_modules/canonicalize/lib/canonicalize.js', '^(\\.{1,2}/.*)\\.js$': '$1' },
   setupFiles: ['reflect-metadata'],
 };

@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+import { ensureBuilt, ensureInstalled, ensureNode } from '../scripts/ensure.mjs';
+
+ensureNode();
+await ensureInstalled();
+await ensureBuilt();
+await import('../dist/apps/cli/src/main.js');

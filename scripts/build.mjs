@@ -1,0 +1,5 @@
+import { ensureBuilt, ensureInstalled, ensureNode } from './ensure.mjs';
+
+ensureNode();
+await ensureInstalled();
+await ensureBuilt();
