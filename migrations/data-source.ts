@@ -1,0 +1,53 @@
+import 'reflect-metadata';
+import { Client } from 'pg';
+import { DataSource } from 'typeorm';
+import { Log1795000000000 } from './1795000000000-log.js';
+import { Ownership1795000000100 } from './1795000000100-ownership.js';
+
+/** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
+const migrations = [Log1795000000000, Ownership1795000000100];
+
+/** The one schema of all tables. Statements name it: `fabula.log_records`. */
+export const SCHEMA = 'fabula';
+
+/** TypeORM's view of a database, for migrations and by-key reads. */
+export function createDataSource(url: string): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    schema: SCHEMA,
+    entities: [],
+    migrations,
+    migrationsTableName: 'migrations',
+    migrationsTransactionMode: 'each',
+    installExtensions: false,
+    logging: false,
+    applicationName: 'fabula-migrations',
+    extra: { max: 2 },
+  });
+}
+
+/** Any fixed number: the lock that lets one process at a time migrate a database. */
+const MIGRATION_LOCK = '4701231823412331893';
+
+/**
+ * Brings a database up to date and answers the names of the migrations that ran. Safe to call from many processes at
+ * once: TypeORM's migrator takes no lock, so an advisory lock is held around it.
+ */
+export async function runMigrations(url: string): Promise<string[]> {
+  const guard = new Client({ connectionString: url, application_name: 'fabula-migrations' });
+  await guard.connect();
+  try {
+    await guard.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await guard.query(`create schema if not exists ${SCHEMA}`);
+    const source = await createDataSource(url).initialize();
+    try {
+      return (await source.runMigrations()).map((migration) => migration.name);
+    } finally {
+      await source.destroy();
+    }
+  } finally {
+    // Ending the session releases the lock.
+    await guard.end();
+  }
+}
