@@ -1,3 +1,12 @@
 export * from './playthrough-commands.js';
 export * from './playthrough-events.js';
 export * from './playthrough-state.js';
+export { drawInt } from './draw.js';
+export { StoryFault } from './effects.js';
+export { applyRecorded, BrokenFold, playthroughEvents } from './event-catalogue.js';
+export { interpolated, momentOf, type Moment, type MomentOffer } from './moment.js';
+export { deadlineOf, offersOf, type PlaythroughOffer } from './offers.js';
+export { derivedPlaythroughId, playthroughStream } from './playthrough-ids.js';
+export { playthrough } from './playthrough.js';
+export { stateFromJson, stateHash, stateToJson } from './state-json.js';
+export { dueTimeOut, type DueTimeOut } from './time-out.js';

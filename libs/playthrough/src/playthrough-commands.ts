@@ -34,8 +34,16 @@ export interface PlaythroughContext {
   };
 }
 
+/** `STORY_FAULT`: an effect of the story cannot be computed (overflow, division by zero), so the move is refused and nothing changed. */
 export type PlaythroughRejectionCode =
-  'BAD_INPUT' | 'PLAYTHROUGH_NOT_FOUND' | 'PLAYTHROUGH_ENDED' | 'CHOICE_UNKNOWN' | 'CHOICE_LOCKED' | 'STATE_TOO_LARGE' | 'TURN_STALE';
+  | 'BAD_INPUT'
+  | 'PLAYTHROUGH_NOT_FOUND'
+  | 'PLAYTHROUGH_ENDED'
+  | 'CHOICE_UNKNOWN'
+  | 'CHOICE_LOCKED'
+  | 'STATE_TOO_LARGE'
+  | 'TURN_STALE'
+  | 'STORY_FAULT';
 
 /** A choice is accepted this long after its deadline, so that a network's delay is not the reader's fault. */
 export const TIMEOUT_GRACE_MS = 250;

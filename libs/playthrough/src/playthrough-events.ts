@@ -6,28 +6,28 @@ import type { NarrativeState, ReaderCheckpoint } from './playthrough-state.js';
  * Each event carries the state hash after it, so that a fold is checked at every turn.
  */
 
-export interface OfferedChoice {
+export type OfferedChoice = {
   readonly choiceId: string;
   readonly visible: boolean;
   readonly enabled: boolean;
   /** Text of the part of the guard that failed, when it was locked or hidden. */
   readonly failed?: string;
-}
-export interface Change {
+};
+export type Change = {
   readonly name: string;
   readonly from: Value;
   readonly to: Value;
-}
-export interface Draw {
+};
+export type Draw = {
   /** Stable id of the effect that drew. */
   readonly id: string;
   /** Draw counter within the playthrough: with the seed and the id it is the draw's key. */
   readonly n: number;
   readonly result: Value;
-}
+};
 
 /** What one move did, whoever caused it. */
-interface Move {
+type Move = {
   readonly turn: number;
   readonly storyId: string;
   readonly versionHash: string;
@@ -35,7 +35,7 @@ interface Move {
   readonly semantics: 1;
   readonly fromPassageId: string;
   readonly choiceId: string;
-  /** What stood before the reader, in order; the denominator of every statistic. */
+  /** What stood before the reader, in order, hidden choices of the passage too; the denominator of every statistic. */
   readonly offered: readonly OfferedChoice[];
   /** Variables that the guards of the taken choice read. */
   readonly guardInputs: { readonly [name: string]: Value };
@@ -43,11 +43,13 @@ interface Move {
   readonly draws: readonly Draw[];
   /** Where the reader stands now; equal to fromPassageId when the choice ended the story in place. */
   readonly toPassageId: string;
+  /** Whether that passage was entered by this move (a visit more); false when the choice ended the story in place. */
+  readonly entered: boolean;
   readonly returnTo: readonly string[];
   readonly at: number;
   readonly deadline: number | null;
   readonly stateHash: string;
-}
+};
 
 export type PlaythroughStarted = {
   readonly type: 'PlaythroughStarted';

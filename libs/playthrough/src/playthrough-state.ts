@@ -1,24 +1,26 @@
 import type { Value } from '#lib/story';
 
+/* Type aliases, not interfaces: only these count as JSON for the compiler. */
+
 /** Free text of a reader, readable only while the subject's key exists (DESIGN §6). All fields are base64url. */
-export interface SealedText {
+export type SealedText = {
   readonly alg: 'A256GCM';
   /** Which key of which subject. */
   readonly kid: string;
   readonly iv: string;
   readonly ct: string;
   readonly tag: string;
-}
+};
 
-export interface ReaderCheckpoint {
+export type ReaderCheckpoint = {
   readonly name: SealedText;
   /** Keyed hash of the name under the subject's key: equal names have equal marks, so (name, turn) is idempotent; says nothing once the key is gone. */
   readonly mark: string;
   readonly turn: number;
-}
+};
 
 /** The narrative part: what a rewind restores and what the state hash covers. */
-export interface NarrativeState {
+export type NarrativeState = {
   readonly passageId: string;
   readonly variables: { readonly [name: string]: Value };
   readonly visits: { readonly [passageId: string]: number };
@@ -29,10 +31,10 @@ export interface NarrativeState {
   /** How many draws were made: the counter of the next draw's key. */
   readonly draws: number;
   readonly ending: string | null;
-}
+};
 
 /** Everything about one playthrough; pure function of its events. At most 64 KiB as canonical JSON. */
-export interface PlaythroughState {
+export type PlaythroughState = {
   readonly id: string;
   readonly storyId: string;
   readonly versionHash: string;
@@ -53,7 +55,7 @@ export interface PlaythroughState {
   readonly preview: boolean;
   /** `at` of the last event: time never runs backwards in a stream. */
   readonly lastAt: number;
-}
+};
 
 export const MAX_STATE_BYTES = 64 * 1024;
 export const MAX_CHECKPOINTS = 50;
