@@ -12,3 +12,5 @@ export {
   type ReadOptions,
   type StoredRecord,
 } from './event-log.js';
+export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
+export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';

@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '#lib/platform';
+import { assertPartition, recordBytes, refuseOverLimits } from '../append-limits.js';
+import {
+  LogUnavailable,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_RECORDS,
+  type Batch,
+  type EventLog,
+  type LogId,
+  type LogRecord,
+  type Offset,
+  type ReadOptions,
+  type StoredRecord,
+} from '../event-log.js';
+import { WakeUps } from '../wake-ups.js';
+
+export interface MemoryLogOptions {
+  readonly partitions: number;
+  readonly clock: Clock;
+  /** Random unless given: simulations give one so that runs repeat. */
+  readonly id?: LogId;
+}
+
+/** A log that lives as long as its process, for tests and simulations. Everything happens in the call itself; no timer, no randomness but the id. */
+export function createMemoryLog(options: MemoryLogOptions): EventLog {
+  return new MemoryLog(options);
+}
+
+class MemoryLog implements EventLog {
+  readonly partitions: number;
+  private readonly clock: Clock;
+  private readonly logId: LogId;
+  private readonly stored: StoredRecord[][];
+  private readonly wakeUps: WakeUps;
+  private closed = false;
+
+  constructor(options: MemoryLogOptions) {
+    this.partitions = options.partitions;
+    this.clock = options.clock;
+    this.logId = options.id ?? randomUUID();
+    this.stored = Array.from({ length: options.partitions }, () => []);
+    this.wakeUps = new WakeUps(options.partitions);
+  }
+
+  async append(partition: number, records: readonly LogRecord[]): Promise<Offset> {
+    this.refuseWhenClosed();
+    refuseOverLimits(this.partitions, partition, records);
+    const stored = this.partition(partition);
+    const base = stored.length;
+    const time = Math.max(this.clock.now(), stored.at(-1)?.time ?? 0);
+    for (const [index, { key, value, headers }] of records.entries()) {
+      const copy = { key, value: value.slice(), ...(headers === undefined ? {} : { headers: { ...headers } }) };
+      stored.push(Object.freeze({ ...copy, offset: base + index, time }));
+    }
+    this.wakeUps.wake(partition);
+    return base;
+  }
+
+  async *read(partition: number, from: Offset, options: ReadOptions = {}): AsyncGenerator<Batch> {
+    assertPartition(this.partitions, partition);
+    const { signal, upTo = Infinity } = options;
+    const maxRecords = Math.min(options.maxRecords ?? MAX_BATCH_RECORDS, MAX_BATCH_RECORDS);
+    let next = from;
+    while (next < upTo && signal?.aborted !== true) {
+      this.refuseWhenClosed();
+      const seen = this.wakeUps.version(partition);
+      const records = this.page(partition, next, Math.min(maxRecords, upTo - next));
+      if (records.length === 0) {
+        await this.wakeUps.sleep(partition, seen, signal);
+        continue;
+      }
+      next += records.length;
+      yield { partition, records };
+    }
+  }
+
+  async end(partition: number): Promise<Offset> {
+    this.refuseWhenClosed();
+    assertPartition(this.partitions, partition);
+    return this.partition(partition).length;
+  }
+
+  async id(): Promise<LogId> {
+    return this.logId;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.wakeUps.wakeAll();
+  }
+
+  private page(partition: number, from: Offset, maxRecords: number): StoredRecord[] {
+    const records: StoredRecord[] = [];
+    let bytes = 0;
+    for (const record of this.partition(partition).slice(from, from + maxRecords)) {
+      bytes += recordBytes(record);
+      if (bytes > MAX_BATCH_BYTES && records.length > 0) break;
+      records.push(record);
+    }
+    return records;
+  }
+
+  private partition(partition: number): StoredRecord[] {
+    const stored = this.stored[partition];
+    if (stored === undefined) throw new RangeError(`partition ${partition}`);
+    return stored;
+  }
+
+  private refuseWhenClosed(): void {
+    if (this.closed) throw new LogUnavailable('The log is closed.');
+  }
+}
