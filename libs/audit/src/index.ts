@@ -1,1 +1,1 @@
-export {};
+export * from './tlog/index.js';

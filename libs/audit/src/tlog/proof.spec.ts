@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto';
+import { Frontier } from './frontier.js';
+import { EMPTY_ROOT, leafHash, leafIndex, nodeHash, treeSize, type Hash } from './hash.js';
+import {
+  checkConsistency,
+  checkInclusion,
+  cover,
+  proveConsistency,
+  proveInclusion,
+  proveRange,
+  rootOf,
+  treeRoot,
+  type HashReader,
+} from './proof.js';
+
+const LARGEST = process.env['FABULA_TEST_LONG'] === undefined ? 64 : 130;
+const sha = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
+
+/** RFC 6962 §2.1 word for word: the oracle. */
+function merkleTreeHash(entries: readonly Buffer[]): Buffer {
+  if (entries.length === 0) return sha();
+  if (entries.length === 1) return sha(Buffer.from([0]), entries[0] as Buffer);
+  let k = 1;
+  while (k * 2 < entries.length) k *= 2;
+  return sha(Buffer.from([1]), merkleTreeHash(entries.slice(0, k)), merkleTreeHash(entries.slice(k)));
+}
+/** RFC 6962 §2.1.1 PATH(m, D[n]). */
+function path(m: number, entries: readonly Buffer[]): Buffer[] {
+  if (entries.length === 1) return [];
+  let k = 1;
+  while (k * 2 < entries.length) k *= 2;
+  return m < k
+    ? [...path(m, entries.slice(0, k)), merkleTreeHash(entries.slice(k))]
+    : [...path(m - k, entries.slice(k)), merkleTreeHash(entries.slice(0, k))];
+}
+/** RFC 6962 §2.1.2 SUBPROOF(m, D[n], b). */
+function subproof(m: number, entries: readonly Buffer[], whole: boolean): Buffer[] {
+  if (m === entries.length) return whole ? [] : [merkleTreeHash(entries)];
+  let k = 1;
+  while (k * 2 < entries.length) k *= 2;
+  return m <= k
+    ? [...subproof(m, entries.slice(0, k), whole), merkleTreeHash(entries.slice(k))]
+    : [...subproof(m - k, entries.slice(k), false), merkleTreeHash(entries.slice(0, k))];
+}
+
+const entries = Array.from({ length: LARGEST }, (_, i) => Buffer.from(`entry ${i}`));
+const roots = Array.from({ length: LARGEST + 1 }, (_, n) => merkleTreeHash(entries.slice(0, n)));
+
+function storage(): { readonly reader: HashReader; readonly calls: () => number } {
+  const stored = new Map<string, Hash>();
+  const frontier = new Frontier();
+  for (const entry of entries) frontier.append(leafHash(entry), (node, hash) => stored.set(`${node.level}/${node.index}`, hash));
+  let calls = 0;
+  return {
+    reader: {
+      readHashes: (nodes) => {
+        calls++;
+        return Promise.resolve(nodes.map((node) => stored.get(`${node.level}/${node.index}`) as Hash));
+      },
+    },
+    calls: () => calls,
+  };
+}
+function* flips(hashes: readonly Hash[]): Generator<Hash[]> {
+  for (let h = 0; h < hashes.length; h++) {
+    for (let bit = 0; bit < 256; bit++) {
+      const flipped = hashes.map((hash) => Buffer.from(hash));
+      (flipped[h] as Buffer)[bit >> 3]! ^= 1 << (bit & 7);
+      yield flipped;
+    }
+  }
+}
+const someBits = (h: number): number[] => [h % 256, (h * 97 + 31) % 256];
+/** Every hash of the proof with some of its bits flipped; every bit for a few sizes in `all bits` below. */
+function* fewFlips(hashes: readonly Hash[], salt: number): Generator<Hash[]> {
+  for (let h = 0; h < hashes.length; h++) {
+    for (const bit of someBits(h + salt)) {
+      const flipped = [...hashes];
+      const changed = Buffer.from(hashes[h] as Hash);
+      changed[bit >> 3]! ^= 1 << (bit & 7);
+      flipped[h] = changed;
+      yield flipped;
+    }
+  }
+}
+
+describe('RFC 6962 hashing', () => {
+  it('gives the known roots of the empty tree and of the eight public test entries', () => {
+    expect(EMPTY_ROOT.toString('hex')).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+    expect(leafHash(Buffer.alloc(0)).toString('hex')).toBe('6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d');
+    const inputs = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f'];
+    const frontier = new Frontier();
+    for (const input of inputs) frontier.append(leafHash(Buffer.from(input, 'hex')));
+    expect(frontier.root().toString('hex')).toBe('5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328');
+  });
+
+  it('separates leaves from nodes', () => {
+    const left = leafHash(Buffer.from('a'));
+    const right = leafHash(Buffer.from('b'));
+    expect(leafHash(Buffer.concat([left, right])).equals(nodeHash(left, right))).toBe(false);
+  });
+
+  it('covers a range with complete subtrees, in order and without a gap', () => {
+    for (let from = 0n; from <= 40n; from++) {
+      for (let to = from; to <= 40n; to++) {
+        let at = from;
+        for (const node of cover(from, to)) {
+          expect(node.index << BigInt(node.level)).toBe(at);
+          at += 1n << BigInt(node.level);
+        }
+        expect(at).toBe(to);
+      }
+    }
+  });
+
+  it('counts beyond 2^31 and 2^53 without losing a bit', () => {
+    const half = 2n ** 61n;
+    const shape = cover(0n, half + 5n);
+    expect(shape.map((node) => node.level)).toEqual([61, 2, 0]);
+    const hashes = shape.map((_, i) => leafHash(Buffer.from([i])));
+    const frontier = new Frontier(half + 5n, hashes);
+    frontier.append(leafHash(Buffer.from('last')));
+    expect(frontier.size).toBe(half + 6n);
+    expect(frontier.hashes).toHaveLength(3);
+  });
+});
+
+describe('the frontier', () => {
+  it('has the root of RFC 6962 at every size, also when it is continued from its hashes', () => {
+    let frontier = new Frontier();
+    for (let n = 0; n < LARGEST; n++) {
+      expect(frontier.root()).toEqual(roots[n]);
+      frontier = new Frontier(frontier.size, frontier.hashes);
+      frontier.append(leafHash(entries[n] as Buffer));
+    }
+    expect(frontier.root()).toEqual(roots[LARGEST]);
+  });
+
+  it('refuses a wrong number of hashes and a subtree out of place', () => {
+    expect(() => new Frontier(3n, [EMPTY_ROOT])).toThrow(RangeError);
+    const frontier = new Frontier(1n, [EMPTY_ROOT]);
+    expect(() => frontier.appendSubtree(1, EMPTY_ROOT)).toThrow(RangeError);
+  });
+
+  it('proves every run of leaves with the hashes left and right of it', async () => {
+    const { reader } = storage();
+    for (const size of [1, 2, 7, 16, 33, LARGEST]) {
+      for (let from = 0; from <= size; from++) {
+        for (let to = from; to <= size; to += 1 + (to % 3)) {
+          const proof = await proveRange(reader, treeSize(size), leafIndex(from), leafIndex(to));
+          const frontier = new Frontier(BigInt(from), proof.left);
+          for (const entry of entries.slice(from, to)) frontier.append(leafHash(entry));
+          cover(BigInt(to), BigInt(size)).forEach((node, i) => frontier.appendSubtree(node.level, proof.right[i] as Hash));
+          expect(frontier.root()).toEqual(roots[size]);
+        }
+      }
+    }
+  });
+});
+
+describe('inclusion proofs', () => {
+  it(`equal RFC 6962 for all leaves of all trees up to ${LARGEST}, in one read, and no flipped bit passes`, async () => {
+    const { reader, calls } = storage();
+    let proofs = 0;
+    let wrong = 0;
+    for (let n = 1; n <= LARGEST; n++) {
+      const root = roots[n] as Hash;
+      for (let i = 0; i < n; i++) {
+        const leaf = leafHash(entries[i] as Buffer);
+        const proof = await proveInclusion(reader, treeSize(n), leafIndex(i));
+        proofs++;
+        if (Buffer.compare(Buffer.concat(proof), Buffer.concat(path(i, entries.slice(0, n)))) !== 0) wrong++;
+        if (!checkInclusion(proof, treeSize(n), root, leafIndex(i), leaf)) wrong++;
+        for (const flipped of fewFlips([...proof, root, leaf], i)) {
+          const hashes = flipped.slice(0, -2);
+          if (checkInclusion(hashes, treeSize(n), flipped.at(-2) as Hash, leafIndex(i), flipped.at(-1) as Hash)) wrong++;
+        }
+        if (checkInclusion([...proof, root], treeSize(n), root, leafIndex(i), leaf)) wrong++;
+        if (checkInclusion([root, ...proof], treeSize(n), root, leafIndex(i), leaf)) wrong++;
+        if (proof.length > 0 && checkInclusion(proof.slice(1), treeSize(n), root, leafIndex(i), leaf)) wrong++;
+        if (n > 1 && checkInclusion(proof, treeSize(n), root, leafIndex(i ^ 1), leaf)) wrong++;
+      }
+    }
+    expect(wrong).toBe(0);
+    expect(calls()).toBe(proofs);
+  });
+
+  it('fail for every single bit of every hash', async () => {
+    const { reader } = storage();
+    const proof = await proveInclusion(reader, treeSize(37), leafIndex(34));
+    let accepted = 0;
+    let tried = 0;
+    for (const flipped of flips([...proof, roots[37] as Hash, leafHash(entries[34] as Buffer)])) {
+      tried++;
+      if (checkInclusion(flipped.slice(0, -2), treeSize(37), flipped.at(-2) as Hash, leafIndex(34), flipped.at(-1) as Hash)) accepted++;
+    }
+    expect([tried, accepted]).toEqual([(proof.length + 2) * 256, 0]);
+  });
+
+  it('are refused outside the tree and answered false for hostile hashes', async () => {
+    await expect(proveInclusion(storage().reader, treeSize(3), leafIndex(3))).rejects.toThrow(RangeError);
+    expect(checkInclusion([], treeSize(0), EMPTY_ROOT, leafIndex(0), EMPTY_ROOT)).toBe(false);
+    expect(checkInclusion([Buffer.alloc(31)], treeSize(2), EMPTY_ROOT, leafIndex(0), EMPTY_ROOT)).toBe(false);
+  });
+});
+
+describe('consistency proofs', () => {
+  it(`equal RFC 6962 for all pairs of trees up to ${LARGEST}, in one read, and no flipped bit passes`, async () => {
+    const { reader, calls } = storage();
+    let proofs = 0;
+    let wrong = 0;
+    for (let n = 1; n <= LARGEST; n++) {
+      const newRoot = roots[n] as Hash;
+      for (let m = 1; m <= n; m++) {
+        const oldRoot = roots[m] as Hash;
+        const proof = await proveConsistency(reader, treeSize(n), treeSize(m));
+        proofs++;
+        if (Buffer.compare(Buffer.concat(proof), Buffer.concat(subproof(m, entries.slice(0, n), true))) !== 0) wrong++;
+        if (!checkConsistency(proof, treeSize(n), newRoot, treeSize(m), oldRoot)) wrong++;
+        for (const flipped of fewFlips([...proof, newRoot, oldRoot], m)) {
+          if (checkConsistency(flipped.slice(0, -2), treeSize(n), flipped.at(-2) as Hash, treeSize(m), flipped.at(-1) as Hash)) wrong++;
+        }
+        if (checkConsistency([...proof, newRoot], treeSize(n), newRoot, treeSize(m), oldRoot)) wrong++;
+        if (m < n && checkConsistency(proof, treeSize(n), oldRoot, treeSize(m), newRoot)) wrong++;
+      }
+    }
+    expect(wrong).toBe(0);
+    expect(calls()).toBe(proofs);
+  });
+
+  it('are not asked from the empty tree and never accepted for it', async () => {
+    await expect(proveConsistency(storage().reader, treeSize(3), treeSize(0))).rejects.toThrow(RangeError);
+    expect(checkConsistency([], treeSize(3), roots[3] as Hash, treeSize(0), EMPTY_ROOT)).toBe(false);
+    expect(checkConsistency([], treeSize(2), roots[2] as Hash, treeSize(3), roots[3] as Hash)).toBe(false);
+  });
+
+  it('have the root that the store computes', async () => {
+    expect(await treeRoot(storage().reader, treeSize(LARGEST))).toEqual(roots[LARGEST]);
+    expect(rootOf([])).toEqual(EMPTY_ROOT);
+  });
+});
