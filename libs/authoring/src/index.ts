@@ -1,1 +1,10 @@
-export {};
+export * from './story-stream.js';
+export {
+  applyRecordedStory,
+  authoringEvents,
+  BrokenStoryFold,
+  storyAuthoring,
+  storyStateFromJson,
+  storyStateHash,
+  storyStateToJson,
+} from './story-authoring.js';
