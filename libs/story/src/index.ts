@@ -1,3 +1,15 @@
 export * from './story.js';
 export * from './expression.js';
 export * from './compiled-story.js';
+export * from './problem.js';
+export { isChoiceId, isInheritedName, isMember, isPassageId, isStoryId, isVariableName } from './names.js';
+export { parseExpression, type ParsedExpression } from './parse-expression.js';
+export { printExpression } from './print-expression.js';
+export { checkExpression, typeOfVariable, BOOL, INT, type ExpressionType, type Names, type TypeFinding } from './check-expression.js';
+export { compileExpression, conjunctsOf, EvaluationError, readsOf, sameValue } from './compile-expression.js';
+export { checkStory, namesOf, shownIn } from './check-story.js';
+export { lintRule, lintRules, problemOf, type LintRule } from './lint-rules.js';
+export { limits, storySchema } from './story-schema.js';
+export { authorSchema, nativeJsonSchema, type AuthorStory } from './author-schema.js';
+export { canonicalStory, storyHash } from './story-hash.js';
+export { compileStory, StoryNotPlayable } from './compile-story.js';

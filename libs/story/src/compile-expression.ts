@@ -1,0 +1,224 @@
+import type { CompiledExpression, Scope } from './compiled-story.js';
+import type { BinaryOperator, Expression } from './expression.js';
+import { isInheritedName } from './names.js';
+import { printExpression } from './print-expression.js';
+import type { Value } from './story.js';
+
+/** Arithmetic that has no safe whole result. The command that met it is refused; nothing wraps. */
+export class EvaluationError extends Error {
+  constructor(
+    readonly reason: 'overflow' | 'division-by-zero',
+    readonly text: string,
+  ) {
+    super(reason === 'overflow' ? `\`${text}\` leaves the range of safe integers` : `\`${text}\` divides by zero`);
+    this.name = 'EvaluationError';
+  }
+}
+
+type Closure<T> = (scope: Scope) => T;
+
+/**
+ * Turns a type-checked expression into closures: nothing is interpreted when it runs.
+ * `&&` and `||` go from left to right and stop at the first operand that decides: an error to the right of it never happens, one to the left
+ * always does. (CEL would swallow either; a fixed order keeps replays equal.)
+ */
+export function compileExpression<T extends Value>(expression: Expression): CompiledExpression<T> {
+  const text = printExpression(expression);
+  const conjuncts = conjunctsOf(expression).map((part) => ({ text: printExpression(part), holds: bool(part) }));
+  return {
+    // The checker has established the type; a closure's own type cannot say so.
+    evaluate: compile(expression) as Closure<T>,
+    reads: readsOf(expression),
+    text,
+    failing: (scope) => conjuncts.find((part) => !part.holds(scope))?.text,
+  };
+}
+
+/** Operands of the outermost `&&` chain, in order. */
+export function conjunctsOf(expression: Expression): readonly Expression[] {
+  return expression.op === '&&' ? [...conjunctsOf(expression.left), ...conjunctsOf(expression.right)] : [expression];
+}
+
+/** Names of the variables read, sorted. */
+export function readsOf(expression: Expression): readonly string[] {
+  const names = new Set<string>();
+  walk(expression, (part) => {
+    if (part.op === 'var') names.add(part.name);
+  });
+  return [...names].sort();
+}
+
+/** Visits every part, outermost first. */
+export function walk(expression: Expression, visit: (part: Expression) => void): void {
+  visit(expression);
+  for (const child of childrenOf(expression)) walk(child, visit);
+}
+
+export function childrenOf(expression: Expression): readonly Expression[] {
+  switch (expression.op) {
+    case '?:':
+      return [expression.if, expression.then, expression.else];
+    case '!':
+    case 'neg':
+    case 'size':
+      return [expression.of];
+    case 'bool':
+    case 'int':
+    case 'string':
+    case 'set':
+    case 'var':
+    case 'visits':
+    case 'chosen':
+    case 'turn':
+      return [];
+    default:
+      return [expression.left, expression.right];
+  }
+}
+
+const bool = (expression: Expression): Closure<boolean> => compile(expression) as Closure<boolean>;
+const int = (expression: Expression): Closure<number> => compile(expression) as Closure<number>;
+
+function compile(expression: Expression): Closure<Value> {
+  switch (expression.op) {
+    case 'bool':
+    case 'int':
+    case 'string': {
+      const { value } = expression;
+      return () => value;
+    }
+    case 'set': {
+      const { members } = expression;
+      return () => members;
+    }
+    case 'var': {
+      const { name } = expression;
+      if (isInheritedName(name)) throw new TypeError(`${name} cannot be a variable`);
+      return (scope) => scope.variables[name] as Value;
+    }
+    case 'visits': {
+      const { passage } = expression;
+      return isInheritedName(passage) ? () => 0 : (scope) => scope.visits[passage] ?? 0;
+    }
+    case 'chosen': {
+      const { choice } = expression;
+      return isInheritedName(choice) ? () => 0 : (scope) => scope.chosen[choice] ?? 0;
+    }
+    case 'turn':
+      return (scope) => scope.turn;
+    case 'size': {
+      const of = compile(expression.of) as Closure<readonly string[]>;
+      return (scope) => of(scope).length;
+    }
+    case '!': {
+      const of = bool(expression.of);
+      return (scope) => !of(scope);
+    }
+    case 'neg': {
+      const of = int(expression.of);
+      return (scope) => 0 - of(scope);
+    }
+    case '?:': {
+      const [test, then, otherwise] = [bool(expression.if), compile(expression.then), compile(expression.else)];
+      return (scope) => (test(scope) ? then(scope) : otherwise(scope));
+    }
+    default:
+      return compileBinary(expression.op, expression.left, expression.right);
+  }
+}
+
+function compileBinary(op: BinaryOperator, leftPart: Expression, rightPart: Expression): Closure<Value> {
+  switch (op) {
+    case '&&': {
+      const [left, right] = [bool(leftPart), bool(rightPart)];
+      return (scope) => left(scope) && right(scope);
+    }
+    case '||': {
+      const [left, right] = [bool(leftPart), bool(rightPart)];
+      return (scope) => left(scope) || right(scope);
+    }
+    case 'in': {
+      const member = compile(leftPart) as Closure<string>;
+      const set = compile(rightPart) as Closure<readonly string[]>;
+      return (scope) => set(scope).includes(member(scope));
+    }
+    case '==':
+    case '!=':
+      return equality(op, leftPart, rightPart);
+    case '<':
+    case '<=':
+    case '>':
+    case '>=':
+      return comparison(op, leftPart, rightPart);
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+      return arithmetic(op, leftPart, rightPart);
+  }
+}
+
+/** Comparing with a constant is by far the commonest guard, so that form gets a closure with one call less. */
+function comparison(op: '<' | '<=' | '>' | '>=', leftPart: Expression, rightPart: Expression): Closure<boolean> {
+  const left = int(leftPart);
+  if (rightPart.op === 'int') {
+    const { value } = rightPart;
+    if (op === '<') return (scope) => left(scope) < value;
+    if (op === '<=') return (scope) => left(scope) <= value;
+    if (op === '>') return (scope) => left(scope) > value;
+    return (scope) => left(scope) >= value;
+  }
+  const right = int(rightPart);
+  if (op === '<') return (scope) => left(scope) < right(scope);
+  if (op === '<=') return (scope) => left(scope) <= right(scope);
+  if (op === '>') return (scope) => left(scope) > right(scope);
+  return (scope) => left(scope) >= right(scope);
+}
+
+function equality(op: '==' | '!=', leftPart: Expression, rightPart: Expression): Closure<boolean> {
+  const left = compile(leftPart);
+  if (rightPart.op === 'int' || rightPart.op === 'string' || rightPart.op === 'bool') {
+    const { value } = rightPart;
+    return op === '==' ? (scope) => left(scope) === value : (scope) => left(scope) !== value;
+  }
+  const right = compile(rightPart);
+  return op === '==' ? (scope) => sameValue(left(scope), right(scope)) : (scope) => !sameValue(left(scope), right(scope));
+}
+
+/** Equality of values; sets are sorted, so they are equal member by member. */
+export function sameValue(a: Value, b: Value): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a.length !== b.length) return false;
+  return a.every((member, i) => member === b[i]);
+}
+
+function arithmetic(op: '+' | '-' | '*' | '/' | '%', leftPart: Expression, rightPart: Expression): Closure<number> {
+  const [left, right] = [int(leftPart), int(rightPart)];
+  const calculate = arithmeticOf(op);
+  const text = () => printExpression({ op, left: leftPart, right: rightPart });
+  return (scope) => {
+    const result = calculate(left(scope), right(scope));
+    if (Number.isSafeInteger(result)) return result;
+    throw new EvaluationError(Number.isNaN(result) ? 'division-by-zero' : 'overflow', text());
+  };
+}
+
+/** On safe integers: NaN stands for division by zero, an unsafe number for overflow. `+ 0` keeps -0 out of the state. */
+export function arithmeticOf(op: '+' | '-' | '*' | '/' | '%'): (a: number, b: number) => number {
+  switch (op) {
+    case '+':
+      return (a, b) => a + b;
+    case '-':
+      return (a, b) => a - b;
+    case '*':
+      return (a, b) => a * b + 0;
+    case '/':
+      return (a, b) => (b === 0 ? NaN : wholeQuotient(a, b));
+    case '%':
+      return (a, b) => (b === 0 ? NaN : (a % b) + 0);
+  }
+}
+
+/** Truncates towards zero as CEL does; through the remainder, because a double quotient of large integers may round up. */
+const wholeQuotient = (a: number, b: number): number => (a - (a % b)) / b + 0;
