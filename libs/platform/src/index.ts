@@ -9,3 +9,4 @@ export {
 } from './embedded-postgres.js';
 export { errorCode, errorText } from './error-code.js';
 export { EmbeddedPostgresMissing } from './postgres-binaries.js';
+export { errorCatalogue, errorReference, FabulaError, isErrorCode, type ErrorCode } from './errors.js';
