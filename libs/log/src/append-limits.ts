@@ -3,6 +3,7 @@ import { LogRefused, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, type LogRecord } from '
 
 const MAX_KEY_BYTES = 1024;
 const MAX_HEADER_BYTES = 8 * 1024;
+export const LARGEST_RECORD_BYTES = MAX_RECORD_BYTES + MAX_KEY_BYTES + MAX_HEADER_BYTES;
 
 /** Bytes of a record that count against the caps: value, key and headers. */
 export function recordBytes(record: LogRecord): number {

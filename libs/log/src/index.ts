@@ -14,3 +14,5 @@ export {
 } from './event-log.js';
 export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
 export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';
+export { LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
+export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';

@@ -50,7 +50,7 @@ class MemoryLog implements EventLog {
     const base = stored.length;
     const time = Math.max(this.clock.now(), stored.at(-1)?.time ?? 0);
     for (const [index, { key, value, headers }] of records.entries()) {
-      const copy = { key, value: value.slice(), ...(headers === undefined ? {} : { headers: { ...headers } }) };
+      const copy = { key, value: new Uint8Array(value), ...(headers === undefined ? {} : { headers: { ...headers } }) };
       stored.push(Object.freeze({ ...copy, offset: base + index, time }));
     }
     this.wakeUps.wake(partition);
@@ -62,7 +62,8 @@ class MemoryLog implements EventLog {
     const { signal, upTo = Infinity } = options;
     const maxRecords = Math.min(options.maxRecords ?? MAX_BATCH_RECORDS, MAX_BATCH_RECORDS);
     let next = from;
-    while (next < upTo && signal?.aborted !== true) {
+    while (next < upTo) {
+      if (signal?.aborted === true) return;
       this.refuseWhenClosed();
       const seen = this.wakeUps.version(partition);
       const records = this.page(partition, next, Math.min(maxRecords, upTo - next));
