@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { LogRefused, LogUnavailable, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, type EventLog, type StoredRecord } from '../event-log.js';
 
 /** What an adapter's spec hands to the suite. */
