@@ -1,0 +1,81 @@
+import { Counters } from './counters.js';
+import type {
+  CheckpointRow,
+  CommandRow,
+  ParkedRecordRow,
+  ParkedRow,
+  PlaythroughRow,
+  StoryRow,
+  StoryVersionRow,
+  StreamRow,
+  TurnRow,
+} from './read-model.js';
+import type { ReadModelRows, TableName } from './tables.js';
+
+/** Rows that a batch will write, gathered while it is folded; a later row of the same key replaces the earlier one. */
+export class BatchRows {
+  readonly counters: Counters;
+  private readonly streams = new Map<string, ReadModelRows['streams']>();
+  private readonly commands: ReadModelRows['commands'][] = [];
+  private readonly turns: ReadModelRows['turns'][] = [];
+  private readonly playthroughs = new Map<string, ReadModelRows['playthroughs']>();
+  private readonly checkpoints = new Map<string, ReadModelRows['checkpoints']>();
+  private readonly stories = new Map<string, ReadModelRows['stories']>();
+  private readonly storyVersions = new Map<string, ReadModelRows['storyVersions']>();
+  private readonly parked: ReadModelRows['parked'][] = [];
+  private readonly parkedRecords: ReadModelRows['parkedRecords'][] = [];
+
+  constructor(readonly partition: number) {
+    this.counters = new Counters(partition);
+  }
+
+  stream(row: StreamRow): void {
+    this.streams.set(row.stream, this.placed(row));
+  }
+  command(row: CommandRow): void {
+    this.commands.push(this.placed(row));
+  }
+  turn(row: TurnRow): void {
+    this.turns.push(this.placed(row));
+  }
+  playthrough(row: PlaythroughRow): void {
+    const startedAt = row.startedAt ?? this.playthroughs.get(row.id)?.startedAt ?? null;
+    this.playthroughs.set(row.id, { ...row, startedAt, partition: this.partition });
+  }
+  checkpoint(row: CheckpointRow): void {
+    this.checkpoints.set(`${row.playthroughId}\n${row.turn}\n${row.mark}`, this.placed(row));
+  }
+  story(row: StoryRow): void {
+    this.stories.set(row.id, this.placed(row));
+  }
+  storyVersion(row: StoryVersionRow): void {
+    this.storyVersions.set(`${row.storyId}\n${row.versionHash}`, this.placed(row));
+  }
+  park(row: ParkedRow): void {
+    this.parked.push(this.placed(row));
+  }
+  retain(row: ParkedRecordRow): void {
+    this.parkedRecords.push(this.placed(row));
+  }
+
+  all(): { readonly [table in TableName]: readonly ReadModelRows[table][] } {
+    return {
+      streams: [...this.streams.values()],
+      commands: this.commands,
+      playthroughs: [...this.playthroughs.values()],
+      turns: this.turns,
+      checkpoints: [...this.checkpoints.values()],
+      stories: [...this.stories.values()],
+      storyVersions: [...this.storyVersions.values()],
+      choiceStats: this.counters.choiceStats(),
+      passageStats: this.counters.passageStats(),
+      endingStats: this.counters.endingStats(),
+      parked: this.parked,
+      parkedRecords: this.parkedRecords,
+    };
+  }
+
+  private placed<Row>(row: Row): Row & { readonly partition: number } {
+    return { ...row, partition: this.partition };
+  }
+}

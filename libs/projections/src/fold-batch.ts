@@ -1,0 +1,197 @@
+import {
+  admissible,
+  admit,
+  decodeRecord,
+  EMPTY_HEAD,
+  UnknownEvent,
+  upcast,
+  type DecodedRecord,
+  type DecisionRecord,
+  type StreamHead,
+  type StreamId,
+} from '#lib/decision';
+import type { LogId, Offset, StoredRecord } from '#lib/log';
+import { BatchRows } from './batch-rows.js';
+import { playthroughKind } from './fold-playthrough.js';
+import { NO_VERDICTS, type BatchChanges, type ParkCode, type StoredStreamRow, type VerdictCounts } from './read-model.js';
+import { StateDiffers, streamType, type FoldedRecord, type StreamKind } from './stream-kind.js';
+
+/** Stream types this build can fold. States are opaque here: only the stream's own kind looks inside. */
+const KINDS: ReadonlyMap<string, StreamKind<unknown>> = new Map<string, StreamKind<unknown>>([
+  ['playthrough', playthroughKind as StreamKind<unknown>],
+]);
+
+/** A stream while it is being folded: its head, and its state as an object. Immutable; a new one replaces it. */
+export interface LiveStream {
+  readonly head: StreamHead;
+  readonly state: unknown;
+  /** Canonical JSON of the state. */
+  readonly json: string | null;
+  readonly parked: string | null;
+}
+
+export const NEW_STREAM: LiveStream = Object.freeze({ head: EMPTY_HEAD, state: null, json: null, parked: null });
+
+/** A record written by a newer Fabula: the partition stops before it (DESIGN §6). */
+export interface UnknownEnvelope {
+  readonly offset: Offset;
+  readonly version: number;
+}
+
+/** A batch after decoding: which streams it touches is known before anything is loaded. */
+export interface DecodedBatch {
+  readonly partition: number;
+  readonly from: Offset;
+  readonly to: Offset;
+  readonly entries: readonly DecodedEntry[];
+  readonly streams: ReadonlySet<StreamId>;
+  readonly unknownEnvelope: UnknownEnvelope | undefined;
+}
+
+interface DecodedEntry {
+  readonly stored: StoredRecord;
+  /** Undefined: invalid (undecodable or of another partition). */
+  readonly decoded: DecodedRecord | undefined;
+}
+
+export function decodeBatch(partition: number, partitions: number, from: Offset, records: readonly StoredRecord[]): DecodedBatch {
+  const entries: DecodedEntry[] = [];
+  const streams = new Set<StreamId>();
+  let unknownEnvelope: UnknownEnvelope | undefined;
+  for (const stored of records) {
+    const decoded = decodeRecord(stored.value);
+    if (decoded.kind === 'unknown-envelope') {
+      unknownEnvelope = { offset: stored.offset, version: decoded.version };
+      break;
+    }
+    // A stream seen in this batch already is known to belong here: the hash is paid once per stream.
+    const known = decoded.kind === 'record' && streams.has(decoded.record.stream);
+    if (known || admissible(decoded, partition, partitions)) {
+      const record = decoded as Extract<typeof decoded, { kind: 'record' }>;
+      streams.add(record.record.stream);
+      entries.push({ stored, decoded: record });
+    } else entries.push({ stored, decoded: undefined });
+  }
+  return { partition, from, to: from + entries.length, entries, streams, unknownEnvelope };
+}
+
+export interface FoldedBatch {
+  readonly changes: BatchChanges;
+  /** The streams as they are after the batch. */
+  readonly streams: ReadonlyMap<StreamId, LiveStream>;
+}
+
+/**
+ * The fold itself: pure, the same for live projection, rebuild, tests and verification.
+ * @param streams the batch's streams as they are before it; absent = new
+ * @param refused streams whose rows the store refused: parked from this batch on, with the reason
+ */
+export function foldBatch(
+  batch: DecodedBatch,
+  logId: LogId,
+  streams: (stream: StreamId) => LiveStream | undefined,
+  refused: ReadonlyMap<StreamId, string> = NOTHING_REFUSED,
+): FoldedBatch {
+  const rows = new BatchRows(batch.partition);
+  const after = new Map<StreamId, LiveStream>();
+  const touchedAt = new Map<StreamId, Offset>();
+  const verdicts: { -readonly [K in keyof VerdictCounts]: number } = { ...NO_VERDICTS };
+  for (const { stored, decoded } of batch.entries) {
+    if (decoded === undefined) {
+      verdicts.invalid++;
+      continue;
+    }
+    const { record, digest } = decoded;
+    const { stream } = record;
+    const live = after.get(stream) ?? streams(stream) ?? NEW_STREAM;
+    const { verdict, head } = admit(live.head, record, digest, stored.offset);
+    verdicts[verdict]++;
+    if (verdict !== 'accepted') continue;
+    const { commandId, commandDigest } = record;
+    rows.command({ stream, version: head.version, commandId, commandDigest, offset: stored.offset });
+    touchedAt.set(stream, stored.offset);
+    after.set(stream, applied(live, head, record, stored, rows, refused.get(stream)));
+  }
+  for (const [stream, offset] of touchedAt) {
+    const live = after.get(stream) as LiveStream;
+    rows.stream({ stream, version: live.head.version, previous: live.head.previous, state: live.json, updatedOffset: offset });
+  }
+  const lastTime = batch.entries[batch.entries.length - 1]?.stored.time ?? 0;
+  const { partition, from, to } = batch;
+  return { changes: { partition, from, to, logId, lastTime, verdicts, rows: rows.all() }, streams: after };
+}
+
+const NOTHING_REFUSED: ReadonlyMap<StreamId, string> = new Map();
+
+function applied(
+  live: LiveStream,
+  head: StreamHead,
+  record: DecisionRecord,
+  stored: StoredRecord,
+  rows: BatchRows,
+  refused: string | undefined,
+): LiveStream {
+  if (live.parked !== null) {
+    rows.retain({ stream: record.stream, offset: stored.offset, bytes: stored.value, time: stored.time });
+    return { ...live, head };
+  }
+  try {
+    if (refused !== undefined) throw new StoreRefused(refused);
+    const { after, json } = foldRecord(live.state, record, stored.offset, rows);
+    return { head, state: after, json, parked: null };
+  } catch (error) {
+    const reason = printable(error instanceof Error ? error.message : String(error));
+    const { stream } = record;
+    rows.park({ stream, code: parkCode(error), reason, fromOffset: stored.offset, parkedAt: stored.time });
+    rows.retain({ stream, offset: stored.offset, bytes: stored.value, time: stored.time });
+    return { ...live, head, parked: reason };
+  }
+}
+
+/**
+ * One accepted record onto a stream's state; its rows are kept only when all of it could be folded.
+ * @throws UnknownEvent, UnknownStreamType, StateDiffers or whatever a damaged event brings about.
+ */
+export function foldRecord(before: unknown, record: DecisionRecord, offset: Offset, rows: BatchRows): FoldedRecord<unknown> {
+  const kind = kindOf(record.stream);
+  const events = record.events.map((event) => upcast(event, kind.catalogue));
+  const folded = kind.fold(before, record, events, offset);
+  folded.keep(rows);
+  return folded;
+}
+
+class UnknownStreamType extends Error {
+  override readonly name = 'UnknownStreamType';
+}
+class StoreRefused extends Error {
+  override readonly name = 'StoreRefused';
+}
+
+function kindOf(stream: StreamId): StreamKind<unknown> {
+  const kind = KINDS.get(streamType(stream));
+  if (kind === undefined) throw new UnknownStreamType(`streams of type ${streamType(stream)} are not known to this version of Fabula`);
+  return kind;
+}
+
+/** A stored stream, ready to fold on. */
+export function liveStream(row: StoredStreamRow): LiveStream {
+  const { version, previous, window, parked } = row;
+  const state = row.state === null ? null : kindOf(row.stream).stateFromJson(row.state);
+  return { head: { version, previous, window }, state, json: row.state, parked };
+}
+
+export function parkCode(error: unknown): ParkCode {
+  if (error instanceof UnknownEvent) return 'UNKNOWN_EVENT';
+  if (error instanceof UnknownStreamType) return 'UNKNOWN_STREAM';
+  if (error instanceof StateDiffers) return 'STATE_DIFFERS';
+  if (error instanceof StoreRefused) return 'STORE_REFUSED';
+  return 'FOLD_FAILED';
+}
+
+/** Reasons quote hostile input: bounded, and without what text columns cannot hold. */
+export function printable(reason: string): string {
+  return reason
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, '\ufffd')
+    .slice(0, 500);
+}

@@ -1,0 +1,159 @@
+import { WINDOW_SIZE, type AcceptedCommand, type RecordedEvent, type StreamId } from '#lib/decision';
+import type { LogId, Offset } from '#lib/log';
+import { playthroughStream } from '#lib/playthrough';
+import {
+  checkPositions,
+  type ColdReads,
+  type ColdStream,
+  type PastState,
+  type ProjectionPosition,
+  type ProjectionStore,
+} from './projection-store.js';
+import { addVerdicts, NO_VERDICTS, type BatchChanges, type StoredStreamRow } from './read-model.js';
+import { TABLE_NAMES, TABLES, type ReadModelRows, type Table, type TableName } from './tables.js';
+
+type AnyRow = { readonly [column: string]: unknown };
+type Rows<Name extends TableName> = ReadonlyMap<string, ReadModelRows[Name]>;
+
+/** The read models in memory: for tests and simulations, and the oracle that the Postgres ones are compared with. */
+export class MemoryProjection implements ProjectionStore, ColdReads {
+  private positions: ProjectionPosition[] = [];
+  private readonly tables = new Map<TableName, Map<string, AnyRow>>(TABLE_NAMES.map((name) => [name, new Map<string, AnyRow>()]));
+  /** By stream and by playthrough, in log order: what cold loads and past states read. */
+  private readonly commandsOf = new Map<StreamId, ReadModelRows['commands'][]>();
+  private readonly turnsOf = new Map<string, ReadModelRows['turns'][]>();
+
+  async open(logId: LogId, partitions: number): Promise<readonly ProjectionPosition[]> {
+    if (this.positions.length === 0) {
+      this.positions = Array.from({ length: partitions }, (_, partition) => ({
+        partition,
+        logId,
+        nextOffset: 0,
+        lastTime: 0,
+        verdicts: NO_VERDICTS,
+      }));
+    }
+    checkPositions(this.positions, logId, partitions);
+    return this.positions;
+  }
+
+  async loadStreams(_partition: number, streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StoredStreamRow>> {
+    const found = new Map<StreamId, StoredStreamRow>();
+    for (const stream of streams) {
+      const row = this.rows('streams').get(stream);
+      if (row !== undefined)
+        found.set(stream, { ...row, window: this.window(stream), parked: this.rows('parked').get(stream)?.reason ?? null });
+    }
+    return found;
+  }
+
+  async commit(changes: BatchChanges): Promise<'committed' | 'fenced'> {
+    const position = this.positionOf(changes.partition);
+    if (position.nextOffset !== changes.from || position.logId !== changes.logId) return 'fenced';
+    for (const name of TABLE_NAMES) {
+      const table = TABLES[name] as Table<never>;
+      const rows = this.tables.get(name) as Map<string, AnyRow>;
+      for (const row of changes.rows[name]) put(table, rows, row as unknown as AnyRow);
+    }
+    for (const row of changes.rows.commands) append(this.commandsOf, row.stream, row);
+    for (const row of changes.rows.turns) append(this.turnsOf, row.playthroughId, row);
+    this.positions[changes.partition] = {
+      ...position,
+      nextOffset: changes.to,
+      lastTime: changes.lastTime,
+      verdicts: addVerdicts(position.verdicts, changes.verdicts),
+    };
+    return 'committed';
+  }
+
+  async load(partition: number, streams: readonly StreamId[]): ReturnType<ColdReads['load']> {
+    const found = new Map<StreamId, ColdStream>();
+    for (const [stream, row] of await this.loadStreams(partition, streams)) {
+      const { version, previous, window, parked } = row;
+      found.set(stream, { head: { version, previous, window }, state: row.state ?? 'null', parked });
+    }
+    return { generation: 'memory', position: this.positionOf(partition).nextOffset, streams: found };
+  }
+
+  async readPosition(partition: number): Promise<ProjectionPosition> {
+    return this.positionOf(partition);
+  }
+
+  async position(partition: number): Promise<Offset> {
+    return this.positionOf(partition).nextOffset;
+  }
+
+  async past(stream: StreamId, turn: number): Promise<PastState | undefined> {
+    const turns = this.turnsOf.get(playthroughIdOf(stream)) ?? [];
+    const upTo = turns.filter((row) => row.turn <= turn);
+    const last = upTo[upTo.length - 1];
+    if (last === undefined || last.turn !== turn) return undefined;
+    const from = upTo.findLastIndex((row) => row.snapshot !== null);
+    const snapshot = upTo[from]?.snapshot;
+    if (snapshot === undefined || snapshot === null) return undefined;
+    const events = upTo.slice(from + 1).flatMap((row) => JSON.parse(row.events) as RecordedEvent[]);
+    return { snapshot, events, stateHash: last.stateHash };
+  }
+
+  async accepted(stream: StreamId, commandId: string): Promise<AcceptedCommand | undefined> {
+    const row = this.commandsOf.get(stream)?.find((command) => command.commandId === commandId);
+    return row === undefined ? undefined : acceptedCommand(row);
+  }
+
+  async overdue(partition: number, before: number, limit: number): ReturnType<ColdReads['overdue']> {
+    const due: ReadModelRows['playthroughs'][] = [];
+    for (const row of this.rows('playthroughs').values()) {
+      if (row.partition !== partition || row.deadline === null || row.deadline >= before) continue;
+      if (!this.rows('parked').has(playthroughStream(row.id))) due.push(row);
+    }
+    due.sort((a, b) => (a.deadline as number) - (b.deadline as number) || (a.id < b.id ? -1 : 1));
+    return due.slice(0, limit).map((row) => ({ stream: playthroughStream(row.id), turn: row.turn }));
+  }
+
+  /** All rows of a table by key: for assertions and the digest. */
+  rows<Name extends TableName>(name: Name): Rows<Name> {
+    return this.tables.get(name) as unknown as Rows<Name>;
+  }
+
+  private window(stream: StreamId): readonly AcceptedCommand[] {
+    return (this.commandsOf.get(stream) ?? []).slice(-WINDOW_SIZE).map(acceptedCommand);
+  }
+
+  private positionOf(partition: number): ProjectionPosition {
+    const position = this.positions[partition];
+    if (position === undefined) throw new RangeError(`partition ${partition} of ${this.positions.length} partitions`);
+    return position;
+  }
+}
+
+function acceptedCommand({ commandId, commandDigest, version, offset }: ReadModelRows['commands']): AcceptedCommand {
+  return { commandId, commandDigest, version, offset };
+}
+
+function put(table: Table<never>, rows: Map<string, AnyRow>, row: AnyRow): void {
+  const key = table.key.length === 1 ? String(row[table.key[0] as string]) : table.key.map((column) => String(row[column])).join('\n');
+  const known = rows.get(key);
+  if (known === undefined) rows.set(key, row);
+  else if (table.onKnown === 'impossible') throw new Error(`${table.sql} holds ${key} already`);
+  else if (table.onKnown === 'add') rows.set(key, added(table, known, row));
+  else rows.set(key, 'startedAt' in row && row['startedAt'] === null ? { ...row, startedAt: known['startedAt'] } : row);
+}
+
+/** Counters are the columns outside the key. */
+function added(table: Table<never>, known: AnyRow, row: AnyRow): AnyRow {
+  const sum: { [column: string]: unknown } = { ...known };
+  for (const column of Object.keys(table.columns)) {
+    if (!(table.key as readonly string[]).includes(column)) sum[column] = (known[column] as number) + (row[column] as number);
+  }
+  return sum;
+}
+
+function append<Row>(lists: Map<string, Row[]>, key: string, row: Row): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [row]);
+  else list.push(row);
+}
+
+function playthroughIdOf(stream: StreamId): string {
+  return stream.slice(stream.indexOf('/') + 1);
+}

@@ -1,0 +1,118 @@
+import type { StreamId } from '#lib/decision';
+import type { EventLog, LogId, Offset, StoredRecord } from '#lib/log';
+import { decodeBatch, foldBatch, liveStream, type DecodedBatch, type FoldedBatch, type UnknownEnvelope } from './fold-batch.js';
+import { DataRefused, type ProjectionStore } from './projection-store.js';
+import type { BatchChanges } from './read-model.js';
+import { StreamCache } from './stream-cache.js';
+
+/** Somebody else moved the position, or the generation was retired: forget what is cached and go on from what is stored. */
+export class Fenced extends Error {
+  override readonly name = 'Fenced';
+}
+
+export interface PartitionProjectorOptions {
+  readonly log: EventLog;
+  readonly logId: LogId;
+  readonly store: ProjectionStore;
+  readonly partition: number;
+  readonly maxRecords: number;
+  readonly cacheBytes: number;
+  readonly onCommit: (changes: BatchChanges) => void;
+}
+
+/** Folds one partition, batch by batch. While a batch is being committed the next one is read and folded already. */
+export class PartitionProjector {
+  private readonly cache: StreamCache;
+
+  constructor(private readonly options: PartitionProjectorOptions) {
+    this.cache = new StreamCache(options.cacheBytes);
+  }
+
+  /**
+   * Reads and folds from the stored position on: up to `upTo`, or the tail until `signal` aborts.
+   * @returns the record at which a newer Fabula's envelope stopped it, if one did
+   * @throws Fenced; LogUnavailable; whatever the store throws. Nothing is half done: calling again goes on from the stored position.
+   */
+  async follow(signal: AbortSignal, upTo?: Offset): Promise<UnknownEnvelope | undefined> {
+    const { log, store, partition, maxRecords } = this.options;
+    let { nextOffset: next } = await store.readPosition(partition);
+    let inFlight: InFlight | undefined;
+    let stopped: UnknownEnvelope | undefined;
+    this.cache.clear();
+    try {
+      const options = upTo === undefined ? { signal, maxRecords } : { signal, maxRecords, upTo };
+      for await (const { records } of log.read(partition, next, options)) {
+        const batch = this.decode(next, records);
+        const folded = await this.fold(batch);
+        await inFlight?.done;
+        this.cache.trim(folded.streams);
+        inFlight = { records, from: next, done: this.commit(folded.changes) };
+        // Awaited below or at the next batch; until then a failure must not count as unhandled.
+        inFlight.done.catch(() => {});
+        next = batch.to;
+        stopped = batch.unknownEnvelope;
+        if (stopped !== undefined) break;
+      }
+      await inFlight?.done;
+    } catch (error) {
+      await inFlight?.done.catch(() => {});
+      this.cache.clear();
+      if (!(error instanceof DataRefused) || inFlight === undefined) throw error;
+      await this.split(inFlight.from, inFlight.records);
+      return this.follow(signal, upTo);
+    }
+    return stopped;
+  }
+
+  private decode(from: Offset, records: readonly StoredRecord[]): DecodedBatch {
+    const { log, partition } = this.options;
+    const first = records[0]?.offset;
+    if (first !== from) throw new RangeError(`partition ${partition} answered offset ${first} where ${from} was asked for`);
+    return decodeBatch(partition, log.partitions, from, records);
+  }
+
+  private async fold(batch: DecodedBatch, refused?: ReadonlyMap<StreamId, string>): Promise<FoldedBatch> {
+    const { store, logId, partition } = this.options;
+    const cold = [...batch.streams].filter((stream) => this.cache.get(stream) === undefined);
+    if (cold.length > 0) {
+      for (const [stream, row] of await store.loadStreams(partition, cold)) this.cache.set(stream, liveStream(row));
+    }
+    const folded = foldBatch(batch, logId, (stream) => this.cache.get(stream), refused);
+    for (const [stream, live] of folded.streams) this.cache.set(stream, live);
+    return folded;
+  }
+
+  private async commit(changes: BatchChanges): Promise<void> {
+    if (changes.to === changes.from) return;
+    const outcome = await this.options.store.commit(changes);
+    if (outcome === 'fenced') throw new Fenced(`partition ${changes.partition} is no longer at ${changes.from}`);
+    this.options.onCommit(changes);
+  }
+
+  /** The store refuses this batch's data: halves it until one record's stream is named, and parks that stream alone. */
+  private async split(from: Offset, records: readonly StoredRecord[]): Promise<void> {
+    const batch = this.decode(from, records);
+    try {
+      await this.commit((await this.fold(batch)).changes);
+      return;
+    } catch (error) {
+      this.cache.clear();
+      if (!(error instanceof DataRefused)) throw error;
+      if (records.length === 1) {
+        const [stream] = batch.streams;
+        if (stream === undefined) throw error;
+        await this.commit((await this.fold(batch, new Map([[stream, error.message]]))).changes);
+        return;
+      }
+    }
+    const half = records.length >> 1;
+    await this.split(from, records.slice(0, half));
+    await this.split(from + half, records.slice(half));
+  }
+}
+
+interface InFlight {
+  readonly from: Offset;
+  readonly records: readonly StoredRecord[];
+  readonly done: Promise<void>;
+}

@@ -1,0 +1,89 @@
+import type { AcceptedCommand, RecordedEvent, StreamId } from '#lib/decision';
+import type { LogId, Offset } from '#lib/log';
+import type { BatchChanges, StoredStreamRow, VerdictCounts } from './read-model.js';
+
+/** How far a generation has come in one partition. */
+export interface ProjectionPosition {
+  readonly partition: number;
+  readonly logId: LogId;
+  /** Offset of the next record to fold. */
+  readonly nextOffset: Offset;
+  /** The log's time of the last folded record, 0 before the first. */
+  readonly lastTime: number;
+  readonly verdicts: VerdictCounts;
+}
+
+/** Where a projector keeps the read models: memory (tests, simulation) or one generation in Postgres. */
+export interface ProjectionStore {
+  /**
+   * Creates what is missing and says how far every partition has come.
+   * @throws PositionRefused when the stored positions belong to another log or to another number of partitions.
+   */
+  open(logId: LogId, partitions: number): Promise<readonly ProjectionPosition[]>;
+  /** As stored now; after a `fenced` commit the projector goes on from here. */
+  readPosition(partition: number): Promise<ProjectionPosition>;
+  /** The stored ones of these streams, in one round trip. */
+  loadStreams(partition: number, streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StoredStreamRow>>;
+  /**
+   * All of a batch and the position, or nothing: `fenced` when the position is no longer `changes.from`, because another projector
+   * was there first or the generation was retired.
+   * @throws DataRefused when these very rows can never be stored; anything else is worth a retry.
+   */
+  commit(changes: BatchChanges): Promise<'committed' | 'fenced'>;
+}
+
+/** The rows themselves are at fault (SQLSTATE class 22, 23, 54): the batch is split until the stream is found. */
+export class DataRefused extends Error {
+  override readonly name = 'DataRefused';
+}
+
+export type PositionProblem = 'ANOTHER_LOG' | 'BEYOND_END' | 'ANOTHER_PARTITION_COUNT';
+
+/** Positions that cannot belong to this log: the projector refuses to start rather than derive nonsense. */
+export class PositionRefused extends Error {
+  override readonly name = 'PositionRefused';
+  constructor(
+    readonly code: PositionProblem,
+    detail: string,
+  ) {
+    super(`the read models do not belong to this log: ${detail}; build them anew with \`fabula projection rebuild\``);
+  }
+}
+
+/** @throws PositionRefused unless these are the positions of that log. */
+export function checkPositions(positions: readonly ProjectionPosition[], logId: LogId, partitions: number): void {
+  const other = positions.find((position) => position.logId !== logId);
+  if (other !== undefined) throw new PositionRefused('ANOTHER_LOG', `they were derived from log ${other.logId}, this is log ${logId}`);
+  if (positions.length !== partitions) {
+    throw new PositionRefused('ANOTHER_PARTITION_COUNT', `they have ${positions.length} partitions, the log has ${partitions}`);
+  }
+}
+
+/** A past state to fold from: see `ColdReads.past`. */
+export interface PastState {
+  readonly snapshot: string;
+  readonly events: readonly RecordedEvent[];
+  readonly stateHash: string;
+}
+
+/** What the engine reads from the live read models. Satisfies the engine's `ColdSource` by its shape: rooms do not import each other. */
+export interface ColdReads {
+  load(
+    partition: number,
+    streams: readonly StreamId[],
+  ): Promise<{
+    readonly generation: string;
+    readonly position: Offset;
+    readonly streams: ReadonlyMap<StreamId, ColdStream>;
+  }>;
+  position(partition: number): Promise<Offset>;
+  past(stream: StreamId, turn: number): Promise<PastState | undefined>;
+  accepted(stream: StreamId, commandId: string): Promise<AcceptedCommand | undefined>;
+  overdue(partition: number, before: number, limit: number): Promise<readonly { readonly stream: StreamId; readonly turn: number }[]>;
+}
+
+export interface ColdStream {
+  readonly head: { readonly version: number; readonly previous: string | null; readonly window: readonly AcceptedCommand[] };
+  readonly state: string;
+  readonly parked: string | null;
+}
