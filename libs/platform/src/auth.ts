@@ -1,0 +1,121 @@
+import { createLocalJWKSet, createRemoteJWKSet, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
+import type { Config } from './config.js';
+import { openDevelopmentIssuer, type DevelopmentIssuer } from './development-issuer.js';
+import { errorText } from './error-code.js';
+import { FabulaError } from './errors.js';
+import { USER_ROLES, type UserRole } from './user-roles.js';
+
+/** Who sent a request, as a checked token says. */
+export interface Identity {
+  /** The issuer's name for the person. Never recorded: records carry a pseudonym. */
+  readonly subject: string;
+  readonly roles: ReadonlySet<UserRole>;
+  /** When the token ends, ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+export interface TokenVerifier {
+  /** @throws FabulaError UNAUTHENTICATED, or OVERLOADED (retryable) when the issuer's keys were never reached. */
+  verify(token: string): Promise<Identity>;
+}
+
+export interface TokenRules {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly keys: JWTVerifyGetKey;
+  readonly clockToleranceSeconds: number;
+}
+
+/** Asymmetric only: with a shared secret every verifier could make tokens, and `none` is not on any list. */
+const ALGORITHMS = ['EdDSA', 'RS256', 'ES256'];
+const MAX_TOKEN_LENGTH = 8_192;
+const MAX_SUBJECT_LENGTH = 255;
+/** At most one fetch of keys per so many ms, whatever key ids callers make up. */
+const KEYS_COOLDOWN_MS = 30_000;
+const KEYS_MAX_AGE_MS = 600_000;
+const KEYS_TIMEOUT_MS = 5_000;
+
+/** The verifier that the configuration asks for, and the development issuer when it is that one. */
+export async function createAuth(config: Config): Promise<{ verifier: TokenVerifier; developmentIssuer: DevelopmentIssuer | undefined }> {
+  const clockToleranceSeconds = config.authClockToleranceSeconds;
+  if (config.authIssuer !== undefined && config.authAudience !== undefined) {
+    const uri = config.authJwksUri ?? `${config.authIssuer.replace(/\/$/, '')}/.well-known/jwks.json`;
+    const rules = { issuer: config.authIssuer, audience: config.authAudience, keys: remoteKeys(new URL(uri)), clockToleranceSeconds };
+    return { verifier: createTokenVerifier(rules), developmentIssuer: undefined };
+  }
+  const developmentIssuer = await openDevelopmentIssuer(config.dataDir, config.production);
+  const { issuer, audience, keys } = developmentIssuer;
+  return { verifier: createTokenVerifier({ issuer, audience, keys, clockToleranceSeconds }), developmentIssuer };
+}
+
+export function createTokenVerifier(rules: TokenRules): TokenVerifier {
+  return {
+    async verify(token) {
+      if (token.length > MAX_TOKEN_LENGTH) throw refused('the token is too long');
+      try {
+        const { payload } = await jwtVerify(token, rules.keys, {
+          algorithms: ALGORITHMS,
+          issuer: rules.issuer,
+          audience: rules.audience,
+          clockTolerance: rules.clockToleranceSeconds,
+          requiredClaims: ['exp', 'sub'],
+        });
+        const { sub: subject, exp } = payload;
+        if (!isSubject(subject) || exp === undefined) throw refused('the claim sub is not a usable name');
+        return { subject, roles: rolesOf(payload.roles), expiresAt: exp * 1000 };
+      } catch (error) {
+        if (error instanceof FabulaError) throw error;
+        throw refused(reason(error), error);
+      }
+    },
+  };
+}
+
+/** The issuer's keys, fetched when first needed and when an unknown key id comes. While the issuer is down the last good ones serve on. */
+export function remoteKeys(uri: URL): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(uri, {
+    cooldownDuration: KEYS_COOLDOWN_MS,
+    cacheMaxAge: KEYS_MAX_AGE_MS,
+    timeoutDuration: KEYS_TIMEOUT_MS,
+  });
+  return async (header, token) => {
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+      const lastGood = remote.jwks();
+      if (lastGood !== undefined) return createLocalJWKSet(lastGood)(header, token);
+      throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be fetched at present.', { cause: error });
+    }
+  };
+}
+
+function isSubject(subject: unknown): subject is string {
+  return (
+    typeof subject === 'string' &&
+    subject !== '' &&
+    subject.length <= MAX_SUBJECT_LENGTH &&
+    subject.isWellFormed() &&
+    !subject.includes('\0')
+  );
+}
+
+/** Roles we do not know give nothing. */
+function rolesOf(claim: unknown): ReadonlySet<UserRole> {
+  const given: readonly unknown[] = Array.isArray(claim) ? claim : [];
+  return new Set(USER_ROLES.filter((role) => given.includes(role)));
+}
+
+function refused(why: string, cause?: unknown): FabulaError {
+  return new FabulaError('UNAUTHENTICATED', `No valid token: ${why}.`, { cause });
+}
+
+/** Words for the caller: which rule failed, nothing of the token itself. */
+function reason(error: unknown): string {
+  if (error instanceof errors.JWTExpired) return 'it has expired';
+  if (error instanceof errors.JWTClaimValidationFailed) return `the claim ${error.claim} is missing or wrong`;
+  if (error instanceof errors.JOSEAlgNotAllowed) return 'its algorithm is not allowed';
+  if (error instanceof errors.JWKSNoMatchingKey) return 'its key is unknown';
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'its signature is wrong';
+  return error instanceof errors.JOSEError ? 'it is malformed' : errorText(error);
+}
