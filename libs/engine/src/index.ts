@@ -1,1 +1,17 @@
+export {
+  decodeReply,
+  decodeRequest,
+  encodeReply,
+  encodeRequest,
+  replyOf,
+  type CommandOutcome,
+  type CommandRequest,
+  type Reply,
+} from './command.js';
 export * from './cold-source.js';
+export type { ContentStore } from './content-cache.js';
+export { Engine, type EngineDependencies } from './engine.js';
+export { EngineFailure, type EngineFailureCode } from './engine-failure.js';
+export { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
+export type { Change } from './partition-state.js';
+export type { StreamCommand, StreamState } from './stream-kind.js';

@@ -1,0 +1,422 @@
+import type { StreamId } from '#lib/decision';
+import { LogUnavailable, type EventLog } from '#lib/log';
+import type { Clock, Ids, Timers } from '#lib/platform';
+import { Asides, type AsideEnd } from './asides.js';
+import { BatchAppender } from './batch-appender.js';
+import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
+import { ColdLoader, type Arrival } from './cold-loader.js';
+import type { ColdSource } from './cold-source.js';
+import type { ContentCache } from './content-cache.js';
+import { EngineFailure, messageOf } from './engine-failure.js';
+import { History } from './history.js';
+import type { HotStream } from './hot-set.js';
+import type { EngineLimits } from './limits.js';
+import { PartitionHalted, PartitionState, type Change } from './partition-state.js';
+import type { PendingCommand } from './pending-command.js';
+import type { KindOf, StreamState } from './stream-kind.js';
+import { Verdicts, type Settled } from './verdicts.js';
+
+export interface WriterContext {
+  readonly log: EventLog;
+  readonly cold: ColdSource;
+  readonly content: ContentCache;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly ids: Ids;
+  readonly limits: EngineLimits;
+  readonly kindOf: KindOf;
+  onChange(change: Change): void;
+  onMetric(name: string, value: number): void;
+  onAlarm(message: string): void;
+}
+
+const REUSED = 'this commandId was used for another command';
+
+/**
+ * The only one who decides on a partition in this process. Round after round: complete the cold streams that arrived, decide what waits in
+ * the queue against hot state, append it as one batch, learn its verdicts, answer. Other writers may be at work on the same partition
+ * (a zombie, a split brain): the offsets show it, and `admit` says what counts.
+ */
+export class PartitionWriter {
+  private readonly state: PartitionState;
+  private readonly loader: ColdLoader;
+  private readonly appender: BatchAppender;
+  private readonly asides: Asides;
+  /** All that are not answered yet, wherever they wait. */
+  private readonly pending = new Set<PendingCommand>();
+  private pendingBytes = 0;
+  private queue: PendingCommand[] = [];
+  private readonly waiting = new Map<StreamId, PendingCommand[]>();
+  private arrivals: Arrival[] = [];
+  private hasRoom = true;
+  private readonly stopped = new AbortController();
+  private problem: string | undefined = 'the partition is being recovered';
+  private running: Promise<void> | undefined;
+  /** Ends the loop's wait for work. */
+  private wake: (() => void) | undefined;
+  private ticking = false;
+  private polling = false;
+
+  constructor(
+    readonly partition: number,
+    private readonly context: WriterContext,
+  ) {
+    const { limits, log, cold, clock, timers, content } = context;
+    this.state = new PartitionState(partition, context, this.stopped.signal);
+    this.appender = new BatchAppender(partition, context, this.stopped.signal);
+    const arrived = (arrival: Arrival): void => {
+      this.arrivals.push(arrival);
+      this.wake?.();
+    };
+    this.loader = new ColdLoader(cold, partition, arrived, (streams, error) => this.loadFailed(streams, error));
+    const onAlarm = (message: string): void => context.onAlarm(message);
+    const history = new History(partition, { log, cold, clock, timers, visibleMs: limits.visibleMs, onAlarm });
+    this.asides = new Asides(partition, history, content);
+  }
+
+  /** Why commands are refused now; undefined when all is well. */
+  get notReady(): string | undefined {
+    return this.problem;
+  }
+
+  /** Recovers, then takes commands. @throws what log or read models throw; PartitionHalted when the tail cannot be understood. */
+  async start(): Promise<void> {
+    await this.state.recover();
+    this.stopped.signal.throwIfAborted();
+    this.problem = undefined;
+    this.running = this.run();
+  }
+
+  submit(command: PendingCommand): void {
+    const { limits } = this.context;
+    if (this.problem !== undefined) return command.fail(this.refusal(this.problem));
+    if (this.pending.size >= limits.queueCommands || this.pendingBytes + command.bytes > limits.queueBytes) {
+      return command.fail(new EngineFailure('OVERLOADED', 'too many commands wait for this partition'));
+    }
+    this.pending.add(command);
+    this.pendingBytes += command.bytes;
+    this.enqueue(command);
+    this.tickLater();
+  }
+
+  /** The partition cannot be recovered: every command is told why. */
+  refuse(problem: string): void {
+    this.problem = problem;
+  }
+
+  /** The command was answered. */
+  answered(command: PendingCommand): void {
+    if (this.pending.delete(command)) this.pendingBytes -= command.bytes;
+  }
+
+  hot(stream: StreamId): StreamState | undefined {
+    return this.state.hot.peek(stream)?.state ?? undefined;
+  }
+
+  /** Ends after the batch in flight; who is not answered by then learns that the outcome is unknown, or that nothing happened. */
+  async stop(graceMs: number): Promise<void> {
+    this.problem ??= 'this node no longer owns the partition';
+    this.stopped.abort();
+    this.wake?.();
+    this.appender.interrupt();
+    let cancel: (() => void) | undefined;
+    const grace = new Promise<void>((resolve) => (cancel = this.context.timers.after(graceMs, resolve)));
+    await Promise.race([this.running ?? Promise.resolve(), grace]);
+    cancel?.();
+    this.failAll(this.problem);
+  }
+
+  // ---- the loop
+
+  private async run(): Promise<void> {
+    while (!this.stopped.signal.aborted) {
+      if (this.queue.length === 0 && this.arrivals.length === 0) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+        this.wake = undefined;
+        continue;
+      }
+      try {
+        await this.round();
+      } catch (error) {
+        if (!this.stopped.signal.aborted) this.halt(error);
+        return;
+      }
+    }
+  }
+
+  private async round(): Promise<void> {
+    this.hasRoom = this.state.hasRoom();
+    const arrivals = this.arrivals;
+    this.arrivals = [];
+    for (const arrival of arrivals) await this.install(arrival);
+    const ahead = this.queue.filter((command) => command.tail === 'wanted');
+    if (ahead.length > 0) await this.catchUp(ahead);
+    const plan = this.decideQueue();
+    this.loader.flush();
+    if (plan.records.length > 0) await this.commit(plan);
+  }
+
+  private halt(error: unknown): void {
+    this.problem = messageOf(error);
+    this.context.onAlarm(`partition ${this.partition} stopped: ${this.problem}`);
+    this.failAll(this.problem);
+  }
+
+  private failAll(why: string): void {
+    for (const command of this.pending) {
+      if (command.sent) command.expire();
+      else command.fail(this.refusal(why));
+    }
+    this.queue = [];
+    this.waiting.clear();
+  }
+
+  private refusal(why: string): EngineFailure {
+    if (this.stopped.signal.aborted) return new EngineFailure('NOT_OWNER', why);
+    return new EngineFailure('LOG_UNAVAILABLE', `partition ${this.partition}: ${why}`);
+  }
+
+  private enqueue(command: PendingCommand): void {
+    this.queue.push(command);
+    this.wake?.();
+  }
+
+  // ---- deciding
+
+  private decideQueue(): BatchPlan {
+    const { clock, ids, limits, content } = this.context;
+    const plan = new BatchPlan(this.state.next, { clock, ids, limits, story: (hash) => content.peek(hash) });
+    const queue = this.queue;
+    this.queue = [];
+    for (const [index, command] of queue.entries()) {
+      if (command.done) continue;
+      const hot = this.state.hot.use(command.request.stream);
+      if (hot === undefined) this.awaitCold(command);
+      else if (hot.parked !== null) this.refuseParked(command, hot.parked);
+      else if (this.decide(plan, command, hot) === 'full') {
+        this.queue = queue.slice(index).concat(this.queue);
+        break;
+      }
+    }
+    return plan;
+  }
+
+  private decide(plan: BatchPlan, command: PendingCommand, hot: HotStream): 'full' | undefined {
+    let step: Step;
+    try {
+      step = plan.add(command, hot);
+    } catch (error) {
+      // A decider is total: this is a bug of ours. It costs this command, not the partition.
+      this.context.onAlarm(`deciding ${command.request.command.type} on ${hot.stream}: ${messageOf(error)}`);
+      command.fail(new EngineFailure('INTERNAL', 'the command could not be decided', { cause: error }));
+      return undefined;
+    }
+    switch (step.kind) {
+      case 'planned':
+        break;
+      case 'full':
+        return 'full';
+      case 'failed':
+        command.fail(step.failure);
+        break;
+      case 'duplicate':
+        this.aside(command, this.asides.repeated(command, hot, step.first));
+        break;
+      case 'nothing':
+        this.asides.nothing(command, hot, step.state);
+        break;
+      case 'rejected':
+        this.reject(command, hot, step);
+        break;
+      case 'needs-content':
+        this.aside(command, this.asides.fetchContent(command, step.hash));
+        break;
+      case 'needs-past':
+        this.aside(command, this.asides.fetchPast(command, step.past));
+        break;
+      case 'needs-tail':
+        command.tail = 'wanted';
+        this.enqueue(command);
+        break;
+    }
+    return undefined;
+  }
+
+  /** Lets the command wait beside the loop, so that those behind it go on; it is answered there, or comes back. */
+  private aside(command: PendingCommand, wait: Promise<AsideEnd>): void {
+    wait.then(
+      (end) => {
+        if (end === 'again' && !command.done) this.enqueue(command);
+      },
+      (error: unknown) => command.fail(asideFailure(error)),
+    );
+  }
+
+  private reject(
+    command: PendingCommand,
+    hot: HotStream,
+    { rejection, state }: Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>,
+  ): void {
+    if (this.asides.mayBeOlder(command, hot, state)) this.aside(command, this.asides.rejected(command, hot, rejection, state));
+    else this.asides.reject(command, rejection, state);
+  }
+
+  /** Another writer may have been here: read what it wrote before telling a caller that its turn does not exist. */
+  private async catchUp(ahead: readonly PendingCommand[]): Promise<void> {
+    try {
+      await this.state.catchUp();
+      for (const command of ahead) command.tail = 'read';
+    } catch (error) {
+      if (error instanceof PartitionHalted) throw error;
+      for (const command of ahead) command.fail(new EngineFailure('LOG_UNAVAILABLE', 'the log cannot be read', { cause: error }));
+    }
+  }
+
+  private refuseParked(command: PendingCommand, reason: string): void {
+    command.fail(new EngineFailure('PLAYTHROUGH_PARKED', `the stream is parked: ${reason}`));
+    this.state.forget(command.request.stream);
+  }
+
+  // ---- cold streams
+
+  private awaitCold(command: PendingCommand): void {
+    const { stream } = command.request;
+    if (!this.hasRoom) {
+      return command.fail(new EngineFailure('OVERLOADED', 'no more playthroughs can be opened until the projector catches up'));
+    }
+    const others = this.waiting.get(stream);
+    if (others !== undefined) return void others.push(command);
+    this.waiting.set(stream, [command]);
+    this.loader.want(stream);
+  }
+
+  private async install(arrival: Arrival): Promise<void> {
+    try {
+      const installed = await this.state.install(arrival);
+      for (const [stream, { parked }] of installed) {
+        for (const command of this.takeWaiting(stream)) {
+          if (parked === null) this.queue.push(command);
+          else this.refuseParked(command, parked);
+        }
+      }
+    } catch (error) {
+      if (error instanceof PartitionHalted) throw error;
+      this.failWaiting(arrival.streams, asideFailure(error));
+    }
+  }
+
+  private loadFailed(streams: readonly StreamId[], error: unknown): void {
+    this.context.onMetric('cold_load_failed', streams.length);
+    this.failWaiting(
+      streams,
+      new EngineFailure('OVERLOADED', 'playthroughs that are not in memory cannot be opened now', { cause: error }),
+    );
+  }
+
+  private failWaiting(streams: readonly StreamId[], failure: EngineFailure): void {
+    for (const stream of streams) for (const command of this.takeWaiting(stream)) command.fail(failure);
+  }
+
+  private takeWaiting(stream: StreamId): readonly PendingCommand[] {
+    const commands = this.waiting.get(stream) ?? [];
+    this.waiting.delete(stream);
+    return commands;
+  }
+
+  // ---- the log
+
+  /** Appends the batch and learns what it counts for. Nobody is answered before. */
+  private async commit(plan: BatchPlan): Promise<void> {
+    const { records } = plan;
+    const { next } = this.state;
+    const base = await this.appender.append(plan);
+    if (base === undefined) return;
+    if (base < next) throw new PartitionHalted(`the log gave offset ${base} again: records below ${next} were read before`);
+    if (base === next) {
+      this.state.confirm(records);
+      return this.settle(plan, ({ offset, head, state }) => ({ kind: 'accepted', offset, version: head.version, state }));
+    }
+    const verdicts = new Verdicts(records);
+    await this.appender.insist(() => this.state.readTo(base + records.length, verdicts));
+    this.settle(plan, (planned) => verdicts.of(planned));
+  }
+
+  private settle(plan: BatchPlan, verdictOf: (planned: PlannedRecord) => Settled): void {
+    const overtaken = new Set<HotStream>();
+    const again: PendingCommand[] = [];
+    for (const planned of plan.records) {
+      const settled = verdictOf(planned);
+      if (settled.kind !== 'accepted') overtaken.add(planned.hot);
+      if (planned.command === null) continue;
+      planned.command.sent = false;
+      if (settled.kind === 'conflict') again.push(planned.command);
+      else this.answer(planned.command, planned, settled);
+    }
+    for (const dependent of plan.dependents) {
+      const { command, hot } = dependent;
+      command.sent = false;
+      if (overtaken.has(hot)) again.push(command);
+      else if (dependent.kind === 'rejected') this.reject(command, hot, dependent);
+      else this.aside(command, this.asides.repeated(command, hot, { offset: dependent.of.offset, version: dependent.of.head.version }));
+    }
+    this.decideAgain(again);
+  }
+
+  private answer(command: PendingCommand, { hot, record }: PlannedRecord, settled: Exclude<Settled, { kind: 'conflict' }>): void {
+    if (settled.kind === 'reused') return command.fail(new EngineFailure('COMMAND_REUSED', REUSED));
+    if (settled.kind === 'duplicate') return this.aside(command, this.asides.repeated(command, hot, settled.first));
+    const { offset, version, state } = settled;
+    if (state === null) return this.refuseParked(command, hot.parked ?? 'its state cannot be folded');
+    const turn = hot.kind.turnOf(record.events);
+    command.answer({ kind: 'accepted', duplicate: false, partition: this.partition, offset, turn, version, state });
+  }
+
+  /** Other writers were faster: the streams stand where the log says now. */
+  private decideAgain(commands: readonly PendingCommand[]): void {
+    const front: PendingCommand[] = [];
+    for (const command of commands) {
+      this.context.onMetric('conflict', 1);
+      if (++command.attempts <= this.context.limits.decideAgain) front.push(command);
+      else command.fail(new EngineFailure('OVERLOADED', 'other writers were faster each time; the command had no effect'));
+      // A second conflict means that the state itself may be wrong: load it anew if the read models hold it.
+      if (command.attempts > 1) this.state.forget(command.request.stream);
+    }
+    this.queue = front.concat(this.queue);
+  }
+
+  // ---- time
+
+  private tickLater(): void {
+    if (this.ticking) return;
+    this.ticking = true;
+    this.context.timers.after(this.context.limits.tickMs, () => {
+      this.ticking = false;
+      this.tick();
+    });
+  }
+
+  private tick(): void {
+    if (this.stopped.signal.aborted) return;
+    const now = this.context.clock.now();
+    for (const command of this.pending) if (command.deadline <= now) command.expire();
+    if (this.state.crowded && !this.polling) this.poll();
+    if (this.pending.size > 0 || this.state.crowded) this.tickLater();
+  }
+
+  private poll(): void {
+    this.polling = true;
+    this.context.cold
+      .position(this.partition)
+      .then(
+        (position) => this.state.heard(Math.min(position, this.state.next)),
+        () => this.context.onMetric('position_unknown', 1),
+      )
+      .finally(() => (this.polling = false));
+  }
+}
+
+function asideFailure(error: unknown): EngineFailure {
+  if (error instanceof EngineFailure) return error;
+  if (error instanceof LogUnavailable) return new EngineFailure('LOG_UNAVAILABLE', 'the log cannot be read', { cause: error });
+  return new EngineFailure('OVERLOADED', 'what the command needs cannot be loaded now', { cause: error });
+}

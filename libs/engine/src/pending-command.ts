@@ -1,0 +1,58 @@
+import type { CommandOutcome, CommandRequest } from './command.js';
+import { EngineFailure } from './engine-failure.js';
+import { roughSize } from './rough-size.js';
+import type { PastNarrative, StreamKind } from './stream-kind.js';
+
+/** A command between its arrival and its answer. Answered exactly once, whatever happens to the writer. */
+export class PendingCommand {
+  readonly bytes: number;
+  /** Fetched before deciding, when the command needs it; null: there is no such turn. */
+  past: PastNarrative | null | undefined;
+  /** Decisions that met a conflict. */
+  attempts = 0;
+  /** Its record may be in the log: a caller that stops waiting now does not know the outcome. */
+  sent = false;
+  /** Its turn is ahead of this writer's state: the tail is read to its end, once, before it is decided. */
+  tail: 'as-it-is' | 'wanted' | 'read' = 'as-it-is';
+  private answered = false;
+
+  constructor(
+    readonly request: CommandRequest,
+    readonly kind: StreamKind,
+    readonly digest: string,
+    /** On the engine's clock. */
+    readonly deadline: number,
+    private readonly resolve: (outcome: CommandOutcome) => void,
+    private readonly reject: (failure: EngineFailure) => void,
+    private readonly onAnswered: (command: PendingCommand) => void,
+  ) {
+    this.bytes = 400 + roughSize(request.digestInput) + roughSize(request.command);
+  }
+
+  get done(): boolean {
+    return this.answered;
+  }
+
+  answer(outcome: CommandOutcome): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.onAnswered(this);
+    this.resolve(outcome);
+  }
+
+  fail(failure: EngineFailure): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.onAnswered(this);
+    this.reject(failure);
+  }
+
+  /** The caller waits no longer; if a record is on its way the writer goes on to learn its verdict. */
+  expire(): void {
+    this.fail(
+      this.sent
+        ? new EngineFailure('OUTCOME_UNKNOWN', 'the log has not confirmed this command in time; send it again with the same commandId')
+        : new EngineFailure('OVERLOADED', 'the command was not decided in time and had no effect'),
+    );
+  }
+}
