@@ -1,0 +1,282 @@
+import { admissible, admit, decodeRecord, EMPTY_HEAD, encodeRecord, type DecisionRecord, type StreamHead } from '#lib/decision';
+import { LogUnavailable, type EventLog } from '#lib/log';
+import type { Timers } from '#lib/platform';
+import { Auditor, type PartitionAudit } from './auditor.js';
+import { AuditStopped, type AuditStore, type StoredLeaf } from './audit-store.js';
+import { MAX_LEAF_BYTES, type Leaf } from './leaf.js';
+import { MemoryAuditStore } from './memory/memory-audit-store.js';
+import { history, writtenHistory } from './testing/histories.js';
+import { Frontier, leafHash, tileHashReader, treeRoot, treeSize } from './tlog/index.js';
+
+const noTimers: Timers = { after: () => () => undefined };
+const auditorOf = (log: EventLog, store: AuditStore): Auditor => new Auditor({ log, store, timers: noTimers });
+
+async function leavesOf(store: AuditStore, log: `p${number}`): Promise<StoredLeaf[]> {
+  const all: StoredLeaf[] = [];
+  for await (const page of store.leaves(log, 0n, 10n ** 9n)) all.push(...page.leaves);
+  return all;
+}
+/** As text: comparing buffers deeply is slow. */
+const texts = async (store: AuditStore): Promise<string[]> =>
+  (await leavesOf(store, 'p0')).map((leaf) => `${leaf.index} ${leaf.offset} ${leaf.bytes.toString()}`);
+const parsed = (leaf: StoredLeaf): Leaf => JSON.parse(leaf.bytes.toString()) as Leaf;
+/** A log that hands out batches of another size. */
+function rebatched(log: EventLog, maxRecords: number): EventLog {
+  return {
+    partitions: log.partitions,
+    append: (partition, records) => log.append(partition, records),
+    read: (partition, from, options) => log.read(partition, from, { ...options, maxRecords }),
+    end: (partition) => log.end(partition),
+    id: () => log.id(),
+    close: () => log.close(),
+  };
+}
+
+describe('the auditor', () => {
+  it('writes one leaf per record with the verdict that every reader comes to', async () => {
+    const { log } = await writtenHistory(1, 60);
+    const store = new MemoryAuditStore();
+    const auditor = auditorOf(log, store);
+    const seen = new Set<string>();
+    for (let partition = 0; partition < log.partitions; partition++) {
+      const head = await auditor.catchUp(partition);
+      const leaves = await leavesOf(store, `p${partition}`);
+      expect(leaves).toHaveLength(await log.end(partition));
+      expect(head.size).toBe(BigInt(leaves.length));
+      const heads = new Map<string, StreamHead>();
+      let at = 0;
+      for await (const { records } of log.read(partition, 0, { upTo: await log.end(partition) })) {
+        for (const record of records) {
+          const leaf = parsed(leaves[at] as StoredLeaf);
+          const decoded = decodeRecord(record.value);
+          let verdict = 'invalid';
+          if (admissible(decoded, partition, log.partitions)) {
+            const admission = admit(heads.get(decoded.record.stream) ?? EMPTY_HEAD, decoded.record, decoded.digest, record.offset);
+            heads.set(decoded.record.stream, admission.head);
+            verdict = admission.verdict;
+          }
+          seen.add(verdict);
+          expect(leaf.verdict).toBe(verdict);
+          expect([leaf.index, leaf.offset, leaf.record, leaf.log]).toEqual([String(at), String(record.offset), decoded.digest, 'log-1']);
+          expect(leaf.previousLeaf).toBe(at === 0 ? null : leafHash((leaves[at - 1] as StoredLeaf).bytes).toString('hex'));
+          at++;
+        }
+      }
+    }
+    expect([...seen].toSorted()).toEqual(['accepted', 'conflict', 'duplicate', 'invalid', 'reused']);
+  });
+
+  it('builds the same tree whatever the batches, restarts and second auditors', async () => {
+    const { log, writer } = history(2, 1, 3);
+    const whole = new MemoryAuditStore();
+    const pieces = new MemoryAuditStore();
+    const zombie = auditorOf(rebatched(log, 7), pieces);
+    for (let round = 0; round < 40; round++) {
+      await writer.batch(1 + (round % 23));
+      if (round % 3 === 0) await zombie.catchUp(0);
+      if (round % 5 === 0) await auditorOf(rebatched(log, 3), pieces).catchUp(0);
+      if (round % 7 === 0) await Promise.all([zombie.catchUp(0), auditorOf(rebatched(log, 2), pieces).catchUp(0)]);
+    }
+    const a = await auditorOf(log, whole).catchUp(0);
+    const b = await zombie.catchUp(0);
+    expect(b).toEqual(a);
+    expect(await texts(pieces)).toEqual(await texts(whole));
+    const hex = (store: MemoryAuditStore): string[] =>
+      [...(store.trees.get('p0')?.tiles ?? [])].map(([key, tile]) => `${key} ${tile.toString('hex')}`);
+    expect(hex(pieces)).toEqual(hex(whole));
+    const reader = tileHashReader((tiles) => pieces.tiles('p0', tiles));
+    expect(await treeRoot(reader, treeSize(b.size))).toEqual(new Frontier(b.size, b.frontier).root());
+  });
+
+  it('remembers 64 commands per stream across restarts, like every reader', async () => {
+    const { log, writer } = history(3, 1, 1);
+    const restarted = new MemoryAuditStore();
+    for (let round = 0; round < 30; round++) {
+      await writer.batch(10);
+      await auditorOf(log, restarted).catchUp(0);
+    }
+    const once = new MemoryAuditStore();
+    await auditorOf(log, once).catchUp(0);
+    expect(await texts(restarted)).toEqual(await texts(once));
+  });
+
+  it('never holds bodies, free text, or more than 65,535 bytes, whatever a decodable record says', async () => {
+    const { log } = history(4, 1);
+    const hostile = {
+      ...base('playthrough/x'),
+      correlationId: `\ud800${'c'.repeat(10)}`,
+      causationId: 'SECRET '.repeat(1000),
+      actor: { id: 'a'.repeat(201), role: 'rea\nder' },
+      eventCount: 64,
+      events: Array.from({ length: 64 }, () => ({
+        type: 'Hostile',
+        v: 1,
+        storyId: '√'.repeat(200),
+        versionHash: '√'.repeat(200),
+        fromPassageId: '√'.repeat(200),
+        body: 'SECRET',
+      })),
+    };
+    const text = JSON.stringify(hostile);
+    expect(text.length).toBeGreaterThan(40_000);
+    await log.append(0, [
+      { key: 'x', value: Buffer.from(text) },
+      { key: 'x', value: Buffer.from('{"v":1, SECRET') },
+      { key: 'x', value: Buffer.alloc(0) },
+      { key: 'x', value: Buffer.from('{"v":1,"__proto__":{"v":2}}') },
+    ]);
+    const store = new MemoryAuditStore();
+    await auditorOf(log, store).catchUp(0);
+    const leaves = await leavesOf(store, 'p0');
+    expect(leaves).toHaveLength(4);
+    for (const leaf of leaves) {
+      expect(leaf.bytes.length).toBeLessThanOrEqual(MAX_LEAF_BYTES);
+      expect(leaf.bytes.toString()).not.toContain('SECRET');
+    }
+    expect(parsed(leaves[0] as StoredLeaf)).toMatchObject({
+      verdict: 'accepted',
+      correlationId: { omitted: 11 },
+      placesOmitted: true,
+      actor: { id: { omitted: 201 }, role: { omitted: 7 } },
+    });
+    expect(parsed(leaves[1] as StoredLeaf)).toMatchObject({ verdict: 'invalid', reason: 'undecodable' });
+  });
+
+  it('stops at a record of a newer version and says so, after it has recorded everything before', async () => {
+    const { log, writer } = history(5, 1);
+    await writer.batch(5);
+    await log.append(0, [{ key: 'x', value: Buffer.from('{"v":2}') }]);
+    await writer.batch(5);
+    const store = new MemoryAuditStore();
+    const auditor = auditorOf(log, store);
+    await expect(auditor.catchUp(0)).rejects.toMatchObject({ code: 'UNKNOWN_ENVELOPE' });
+    await auditor.run(new AbortController().signal);
+    expect(auditor.status()).toMatchObject([{ state: 'stopped', size: 5n, nextOffset: 5, problem: { code: 'UNKNOWN_ENVELOPE' } }]);
+    expect(await leavesOf(store, 'p0')).toHaveLength(5);
+  });
+
+  it('refuses a store of another log and a store ahead of its log, and names the command that mends it', async () => {
+    const { log } = await writtenHistory(6, 10, 1);
+    const store = new MemoryAuditStore();
+    await auditorOf(log, store).catchUp(0);
+    const other = await writtenHistory(7, 10, 1);
+    await expect(auditorOf(other.log, store).catchUp(0)).rejects.toMatchObject({
+      code: 'OTHER_LOG',
+      remedy: expect.stringContaining('fabula audit rebuild') as string,
+    });
+    const shorter = history(6, 1);
+    await shorter.writer.batch(1);
+    await expect(auditorOf(shorter.log, store).catchUp(0)).rejects.toMatchObject({
+      code: 'BEYOND_LOG_END',
+      remedy: expect.stringContaining('fabula audit rebuild') as string,
+    });
+  });
+
+  it('stops when what is stored contradicts itself', async () => {
+    const { log, writer } = await writtenHistory(8, 10, 1);
+    const store = new MemoryAuditStore();
+    await auditorOf(log, store).catchUp(0);
+    store.trees.get('p0')?.tiles.set('0/0', Buffer.alloc(32));
+    await writer.batch(3);
+    await expect(auditorOf(log, store).catchUp(0)).rejects.toMatchObject({ code: 'STORE_CORRUPT' });
+  });
+
+  it('follows the tail, waits out an outage and goes on', async () => {
+    const { log, writer } = history(9, 1);
+    await writer.batch(4);
+    const store = new MemoryAuditStore();
+    let down = 2;
+    const shaky: EventLog = {
+      ...rebatched(log, 100),
+      end: (partition) => (down-- > 0 ? Promise.reject(new LogUnavailable('down')) : log.end(partition)),
+    };
+    const pauses: number[] = [];
+    const timers: Timers = {
+      after: (ms, callback) => {
+        pauses.push(ms);
+        queueMicrotask(callback);
+        return () => undefined;
+      },
+    };
+    const abort = new AbortController();
+    const states: string[] = [];
+    let reached: (size: bigint) => void = () => undefined;
+    const auditor = new Auditor({
+      log: shaky,
+      store,
+      timers,
+      onStatus: (status: PartitionAudit) => {
+        states.push(status.state);
+        reached(status.size);
+      },
+    });
+    const until = (size: bigint): Promise<void> => new Promise((resolve) => (reached = (now) => (now === size ? resolve() : undefined)));
+    const four = until(4n);
+    const running = auditor.run(abort.signal);
+    await four;
+    const ten = until(10n);
+    await writer.batch(6);
+    await ten;
+    abort.abort();
+    await running;
+    expect(states.slice(0, 3)).toEqual(['waiting', 'waiting', 'following']);
+    expect(pauses).toEqual([100, 200]);
+    expect(auditor.status()).toMatchObject([{ state: 'following', size: 10n }]);
+    expect(auditor.status()[0]?.problem).toBeUndefined();
+  });
+
+  it('keeps nothing of a batch whose transaction failed, and takes it again', async () => {
+    const { log } = await writtenHistory(10, 20, 1);
+    const store = new MemoryAuditStore();
+    const auditor = auditorOf(rebatched(log, 5), store);
+    const transact = store.transact.bind(store);
+    let calls = 0;
+    store.transact = (name, work) =>
+      transact(name, async (transaction) => {
+        const result = await work(transaction);
+        if (++calls === 3) throw new Error('connection lost');
+        return result;
+      });
+    await expect(auditor.catchUp(0)).rejects.toThrow('connection lost');
+    await auditor.catchUp(0);
+    const clean = new MemoryAuditStore();
+    await auditorOf(log, clean).catchUp(0);
+    expect(await texts(store)).toEqual(await texts(clean));
+  });
+
+  it('stops when a rebuilt tree has another root than a kept note', async () => {
+    const { log } = await writtenHistory(11, 20, 1);
+    const store = new MemoryAuditStore();
+    const head = await auditorOf(log, store).catchUp(0);
+    const root = new Frontier(head.size, head.frontier).root();
+    const kept = { log: 'p0' as const, logId: 'log-11', size: head.size, note: '', publishedAt: 0, rootIndex: 0n };
+    store.keptNotes.set('p0', [{ ...kept, root }]);
+    await store.forget('p0');
+    await expect(auditorOf(log, store).catchUp(0)).resolves.toEqual(head);
+    store.keptNotes.set('p0', [{ ...kept, root: leafHash(root) }]);
+    await store.forget('p0');
+    const refused = auditorOf(log, store).catchUp(0);
+    await expect(refused).rejects.toThrow(AuditStopped);
+    await expect(refused).rejects.toMatchObject({ code: 'NOTE_DISAGREES' });
+    expect(await leavesOf(store, 'p0')).toHaveLength(0);
+  });
+});
+
+function base(stream: string): DecisionRecord {
+  const record: DecisionRecord = {
+    v: 1,
+    stream,
+    expectedVersion: 0,
+    previous: null,
+    commandId: 'c:1',
+    commandDigest: '0'.repeat(64),
+    eventCount: 1,
+    correlationId: 'c',
+    causationId: null,
+    actor: { id: 'a', role: 'reader' },
+    at: 1,
+    events: [{ type: 'A', v: 1 }],
+  };
+  encodeRecord(record);
+  return record;
+}

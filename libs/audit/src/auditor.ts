@@ -1,0 +1,267 @@
+import { admissible, admit, decodeRecord, EMPTY_HEAD, type StreamHead, type StreamId } from '#lib/decision';
+import { assertPosition, ForeignLog, LogDamaged, PositionBeyondEnd, type EventLog, type StoredRecord } from '#lib/log';
+import { errorText, type Timers } from '#lib/platform';
+import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type StoredLeaf } from './audit-store.js';
+import { leafBytes, leafTerms, type LeafInput } from './leaf.js';
+import { partitionLog } from './log-name.js';
+import { headFromLeaves, StreamHeads } from './stream-heads.js';
+import { edgeTiles, TreeGrowth } from './tree-growth.js';
+import { leafHash } from './tlog/index.js';
+
+export interface AuditorOptions {
+  readonly log: EventLog;
+  readonly store: AuditStore;
+  readonly timers: Timers;
+  /** Which partitions; default all of them. */
+  readonly partitions?: readonly number[];
+  /** Called after every change of a partition's status. */
+  readonly onStatus?: (status: PartitionAudit) => void;
+}
+
+export interface PartitionAudit {
+  readonly partition: number;
+  /** `waiting`: an outage, tried again; `stopped`: needs a person. */
+  readonly state: 'starting' | 'following' | 'waiting' | 'stopped';
+  readonly nextOffset: number;
+  readonly size: bigint;
+  readonly problem?: { readonly code: string; readonly message: string; readonly remedy?: string };
+}
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+const REBUILD = 'run `fabula audit rebuild`; kept notes stay and bind the new trees';
+
+/** What one partition's loop remembers between batches; valid only for the head it was left at. */
+interface Memory {
+  growth: TreeGrowth;
+  nextOffset: number;
+  readonly heads: StreamHeads;
+}
+
+/**
+ * Follows every partition of the log and appends one leaf per record. Never skips: on an outage it waits and tries again,
+ * on anything else that it cannot do it stops and says so, while commands go on.
+ */
+export class Auditor {
+  private readonly statuses = new Map<number, PartitionAudit>();
+  private readonly memories = new Map<number, Memory>();
+
+  constructor(private readonly options: AuditorOptions) {
+    for (const partition of options.partitions ?? Array.from({ length: options.log.partitions }, (_, i) => i)) {
+      this.statuses.set(partition, { partition, state: 'starting', nextOffset: 0, size: 0n });
+    }
+  }
+
+  status(): readonly PartitionAudit[] {
+    return [...this.statuses.values()];
+  }
+
+  /** Follows the log until the signal aborts; never rejects. A stopped partition does not hold up the others. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([...this.statuses.keys()].map((partition) => this.follow(partition, signal)));
+  }
+
+  /**
+   * Appends everything the log holds now, then returns: for rebuilds, tests and the simulation.
+   * @throws AuditStopped; LogUnavailable and the store's own errors on an outage.
+   */
+  async catchUp(partition: number): Promise<AuditHead> {
+    try {
+      await this.read(partition, await this.options.log.end(partition));
+    } catch (error) {
+      this.memories.delete(partition);
+      throw error;
+    }
+    return this.options.store.open(partitionLog(partition), await this.options.log.id());
+  }
+
+  private async follow(partition: number, signal: AbortSignal): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
+    while (!signal.aborted) {
+      try {
+        await this.read(partition, undefined, signal, () => (pause = FIRST_PAUSE_MS));
+      } catch (error) {
+        this.memories.delete(partition);
+        if (error instanceof AuditStopped) {
+          this.report(partition, { state: 'stopped', problem: { code: error.code, message: error.message, remedy: error.remedy } });
+          return;
+        }
+        if (signal.aborted) return;
+        const message = errorText(error);
+        if (error instanceof LogDamaged) {
+          this.report(partition, { state: 'stopped', problem: { code: 'LOG_DAMAGED', message } });
+          return;
+        }
+        this.report(partition, { state: 'waiting', problem: { code: 'OUTAGE', message } });
+        await this.sleep(pause, signal);
+        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+      }
+    }
+  }
+
+  /** Reads from the store's position to `upTo`, or follows the tail until aborted. */
+  private async read(partition: number, upTo?: number, signal?: AbortSignal, progressed?: () => void): Promise<void> {
+    const { log, store } = this.options;
+    const logId = await log.id();
+    for (;;) {
+      const head = await this.opened(partition, logId);
+      this.report(partition, { state: 'following', nextOffset: head.nextOffset, size: head.size });
+      if (upTo !== undefined && head.nextOffset >= upTo) return;
+      let position = head.nextOffset;
+      let elsewhere = false;
+      const options = { ...(signal === undefined ? {} : { signal }), ...(upTo === undefined ? {} : { upTo }) };
+      for await (const batch of log.read(partition, position, options)) {
+        const from = position;
+        position = (batch.records.at(-1) as StoredRecord).offset + 1;
+        const after = await store.transact(partitionLog(partition), (transaction) =>
+          this.append(transaction, partition, from, batch.records),
+        );
+        progressed?.();
+        this.report(partition, { state: 'following', nextOffset: after.nextOffset, size: after.size });
+        // Another auditor went ahead, or the store was set back: read again from where it stands.
+        if (after.nextOffset !== position) {
+          elsewhere = true;
+          break;
+        }
+      }
+      if (!elsewhere) return;
+    }
+  }
+
+  private async opened(partition: number, logId: string): Promise<AuditHead> {
+    const name = partitionLog(partition);
+    const head = await this.options.store.open(name, logId);
+    try {
+      await assertPosition(this.options.log, partition, { logId: head.logId, offset: head.nextOffset }, REBUILD);
+    } catch (error) {
+      if (error instanceof ForeignLog) throw new AuditStopped('OTHER_LOG', name, error.message, REBUILD);
+      if (error instanceof PositionBeyondEnd) throw new AuditStopped('BEYOND_LOG_END', name, error.message, REBUILD);
+      throw error;
+    }
+    return head;
+  }
+
+  /** One batch in one transaction. A zombie finds its records below `nextOffset` and appends nothing. */
+  private async append(
+    transaction: AuditTransaction,
+    partition: number,
+    from: number,
+    records: readonly StoredRecord[],
+  ): Promise<AuditHead> {
+    const { head } = transaction;
+    if (head.nextOffset < from) return head;
+    const fresh = records.filter((record) => record.offset >= head.nextOffset);
+    if (fresh.length === 0) return head;
+    const memory = await this.memory(transaction, partition);
+    const decoded = fresh.map((record) => decodeRecord(record.value));
+    const known = decoded.findIndex(({ kind }) => kind === 'unknown-envelope');
+    const count = known < 0 ? fresh.length : known;
+    if (count === 0) throw this.unknownEnvelope(partition, fresh[0] as StoredRecord);
+
+    // 1. Heads of the streams that this batch touches.
+    const { partitions } = this.options.log;
+    const streams = new Set<StreamId>();
+    for (const one of decoded.slice(0, count)) if (admissible(one, partition, partitions)) streams.add(one.record.stream);
+    const cold = [...streams].filter((stream) => !memory.heads.has(stream));
+    if (cold.length > 0) {
+      const found = await transaction.acceptedLeaves(cold);
+      for (const stream of cold) memory.heads.set(stream, this.headOf(head, found.get(stream) ?? []));
+    }
+
+    // 2. Verdicts and leaves, in log order.
+    const notes = await transaction.notes(head.size, head.size + BigInt(count));
+    const leaves: StoredLeaf[] = [];
+    let previousLeaf = head.previousLeaf;
+    for (let i = 0; i < count; i++) {
+      const record = fresh[i] as StoredRecord;
+      const one = decoded[i] as LeafInput['decoded'];
+      let verdict: LeafInput['verdict'] = 'invalid';
+      if (admissible(one, partition, partitions)) {
+        const admission = admit(memory.heads.get(one.record.stream) ?? EMPTY_HEAD, one.record, one.digest, record.offset);
+        verdict = admission.verdict;
+        if (verdict === 'accepted') memory.heads.set(one.record.stream, admission.head);
+      }
+      const index = memory.growth.size;
+      const bytes = leafBytes({ logId: head.logId, partition, index, record, decoded: one, verdict, previousLeaf });
+      leaves.push({ index, offset: record.offset, time: record.time, bytes, ...leafTerms(one), accepted: verdict === 'accepted' });
+      previousLeaf = leafHash(bytes);
+      memory.growth.append(previousLeaf);
+      // 3. A rebuilt tree must have every root that was signed for it.
+      const note = notes.find(({ size, logId }) => size === memory.growth.size && logId === head.logId);
+      if (note !== undefined && !note.root.equals(memory.growth.root())) {
+        const message = `the tree of the log's records has another root at size ${note.size} than the signed note`;
+        throw new AuditStopped(
+          'NOTE_DISAGREES',
+          head.log,
+          message,
+          'compare log and note with `fabula audit verify --store`; do not delete the note',
+        );
+      }
+    }
+    const nextOffset = (fresh[count - 1] as StoredRecord).offset + 1;
+    const next: AuditHead = { ...head, nextOffset, size: memory.growth.size, frontier: memory.growth.hashes, previousLeaf };
+    await transaction.grow({ leaves, tiles: memory.growth.takeChanged(), head: next });
+    memory.nextOffset = nextOffset;
+    memory.heads.trim();
+    return next;
+  }
+
+  /** Growth and stream heads as left by the last batch, or read again when the store stands elsewhere. */
+  private async memory(transaction: AuditTransaction, partition: number): Promise<Memory> {
+    const { head } = transaction;
+    const kept = this.memories.get(partition);
+    if (kept !== undefined && kept.nextOffset === head.nextOffset && kept.growth.size === head.size) return kept;
+    const tiles = await transaction.tiles(edgeTiles(head.size));
+    const memory = {
+      growth: this.consistent(head, () => new TreeGrowth(head, tiles)),
+      nextOffset: head.nextOffset,
+      heads: new StreamHeads(),
+    };
+    this.memories.set(partition, memory);
+    return memory;
+  }
+
+  private headOf(head: AuditHead, leaves: readonly Buffer[]): StreamHead {
+    return this.consistent(head, () => headFromLeaves(leaves));
+  }
+
+  private consistent<T>(head: AuditHead, derive: () => T): T {
+    try {
+      return derive();
+    } catch (error) {
+      throw new AuditStopped(
+        'STORE_CORRUPT',
+        head.log,
+        errorText(error),
+        `find the place with \`fabula audit verify --store\`, then ${REBUILD}`,
+      );
+    }
+  }
+
+  private unknownEnvelope(partition: number, record: StoredRecord): AuditStopped {
+    const message = `the record at offset ${record.offset} was written by a newer version of Fabula`;
+    return new AuditStopped('UNKNOWN_ENVELOPE', partitionLog(partition), message, 'start the version that wrote it');
+  }
+
+  private report(partition: number, change: Omit<Partial<PartitionAudit>, 'partition'> & Pick<PartitionAudit, 'state'>): void {
+    const { problem: _mended, ...before } = this.statuses.get(partition) as PartitionAudit;
+    const status = { ...before, ...change };
+    this.statuses.set(partition, status);
+    this.options.onStatus?.(status);
+  }
+
+  private sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.options.timers.after(ms, done);
+      function done(): void {
+        signal.removeEventListener('abort', aborted);
+        resolve();
+      }
+      function aborted(): void {
+        cancel();
+        done();
+      }
+      signal.addEventListener('abort', aborted, { once: true });
+    });
+  }
+}

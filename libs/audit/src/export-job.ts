@@ -1,0 +1,26 @@
+import type { LogName } from './log-name.js';
+
+/** Leaves from ≤ index < to; `to` absent: up to the newest signed note. */
+export interface ExportRange {
+  readonly log: LogName;
+  readonly from: bigint;
+  readonly to?: bigint;
+}
+
+export type ExportState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+
+/** One requested export and how far it is. */
+export interface ExportJob {
+  readonly id: string;
+  /** Pseudonym of who asked. */
+  readonly requestedBy: string;
+  readonly requestedAt: number;
+  readonly ranges: readonly ExportRange[];
+  readonly state: ExportState;
+  readonly leavesWritten: number;
+  readonly leavesTotal: number;
+  readonly finishedAt: number | null;
+  /** Name of the file in the exports directory, its size and the SHA-256 of its bytes, once done. */
+  readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string } | null;
+  readonly error: string | null;
+}

@@ -1,0 +1,194 @@
+import { WINDOW_SIZE } from '#lib/decision';
+import {
+  AuditStopped,
+  type AuditHead,
+  type AuditStore,
+  type AuditTransaction,
+  type Growth,
+  type KeptNote,
+  type LeafPage,
+  type StoredLeaf,
+} from '../audit-store.js';
+import type { ExportJob } from '../export-job.js';
+import type { LogName } from '../log-name.js';
+import { compareSearchKeys, playthroughStream, type SearchHit, type SearchPage, type SearchQuery } from '../search.js';
+import type { TileAddress } from '../tlog/index.js';
+
+interface Tree {
+  head: AuditHead;
+  leaves: StoredLeaf[];
+  /** Indexes into `leaves` of a stream's accepted ones. */
+  accepted: Map<string, number[]>;
+  tiles: Map<string, Buffer>;
+}
+const PAGE = 500;
+const tileKey = (tile: TileAddress): string => `${tile.level}/${tile.index}`;
+
+/** An audit store for tests and the simulation. Its contents are open, so that tests can tamper with them. */
+export class MemoryAuditStore implements AuditStore {
+  readonly trees = new Map<LogName, Tree>();
+  readonly keptNotes = new Map<LogName, KeptNote[]>();
+  private readonly jobs = new Map<string, ExportJob>();
+  private readonly turns = new Map<LogName, Promise<unknown>>();
+
+  open(log: LogName, logId: string): Promise<AuditHead> {
+    let tree = this.trees.get(log);
+    if (tree === undefined) {
+      const head: AuditHead = { log, logId, nextOffset: 0, size: 0n, frontier: [], previousLeaf: null };
+      tree = { head, leaves: [], accepted: new Map(), tiles: new Map() };
+      this.trees.set(log, tree);
+    }
+    return Promise.resolve(tree.head);
+  }
+
+  heads(): Promise<readonly AuditHead[]> {
+    return Promise.resolve([...this.trees.values()].map((tree) => tree.head));
+  }
+
+  /** One after another per tree; nothing is kept when `work` throws. */
+  async transact<T>(log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T> {
+    const before = this.turns.get(log) ?? Promise.resolve();
+    const run = before.then(async () => {
+      const tree = this.tree(log);
+      const pending: (() => void)[] = [];
+      const result = await work({
+        head: tree.head,
+        acceptedLeaves: (streams) => Promise.resolve(new Map(streams.map((stream) => [stream, this.lastAccepted(tree, stream)]))),
+        tiles: (addresses) => this.tiles(log, addresses),
+        grow: (growth) => {
+          this.check(tree, growth);
+          pending.push(() => this.apply(tree, growth));
+          return Promise.resolve();
+        },
+        keepNotes: (notes) => {
+          for (const note of notes) this.checkNote(note);
+          pending.push(() => notes.forEach((note) => this.keptNotes.set(note.log, [...(this.keptNotes.get(note.log) ?? []), note])));
+          return Promise.resolve();
+        },
+        notes: (above, upTo) => Promise.resolve((this.keptNotes.get(log) ?? []).filter(({ size }) => size > above && size <= upTo)),
+        latestNote: (name) => this.latestNote(name),
+      });
+      for (const apply of pending) apply();
+      return result;
+    });
+    // The next transaction waits for this one to end, whatever its end; the error goes to this one's caller.
+    this.turns.set(
+      log,
+      run.catch(() => undefined),
+    );
+    return run;
+  }
+
+  async *leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage> {
+    const wanted = (this.trees.get(log)?.leaves ?? []).filter(({ index }) => index >= from && index < to);
+    for (let at = 0; at < wanted.length; at += PAGE) {
+      const leaves = wanted.slice(at, at + PAGE);
+      yield { from: (leaves[0] as StoredLeaf).index, leaves };
+    }
+  }
+
+  tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]> {
+    const tree = this.tree(log);
+    return Promise.resolve(addresses.map((address) => tree.tiles.get(tileKey(address))));
+  }
+
+  latestNote(log: LogName): Promise<KeptNote | undefined> {
+    return Promise.resolve(this.keptNotes.get(log)?.at(-1));
+  }
+  notes(log: LogName, above: bigint, limit: number): Promise<readonly KeptNote[]> {
+    return Promise.resolve((this.keptNotes.get(log) ?? []).filter(({ size }) => size > above).slice(0, limit));
+  }
+  republish(log: LogName, size: bigint, at: number): Promise<void> {
+    const notes = this.keptNotes.get(log) ?? [];
+    this.keptNotes.set(
+      log,
+      notes.map((note) => (note.size === size ? { ...note, publishedAt: at } : note)),
+    );
+    return Promise.resolve();
+  }
+
+  search(query: SearchQuery): Promise<SearchPage> {
+    const hits: SearchHit[] = [];
+    for (const [log, tree] of this.trees) {
+      if (log === 'root') continue;
+      for (const leaf of tree.leaves) {
+        if (query.correlationId !== undefined && leaf.correlationId !== query.correlationId) continue;
+        if (query.playthroughId !== undefined && leaf.stream !== playthroughStream(query.playthroughId)) continue;
+        if (query.actor !== undefined && leaf.actor !== query.actor) continue;
+        if (leaf.time < (query.from ?? 0) || leaf.time >= (query.to ?? Infinity)) continue;
+        hits.push({ time: leaf.time, log, index: leaf.index, offset: leaf.offset, bytes: leaf.bytes });
+      }
+    }
+    hits.sort(compareSearchKeys);
+    const { after } = query;
+    const rest = after === undefined ? hits : hits.filter((hit) => compareSearchKeys(hit, after) > 0);
+    const page = rest.slice(0, query.limit);
+    const last = page.at(-1);
+    return Promise.resolve({
+      hits: page,
+      next: rest.length > page.length && last !== undefined ? { time: last.time, log: last.log, index: last.index } : undefined,
+    });
+  }
+
+  forget(log: `p${number}`): Promise<void> {
+    this.trees.delete(log);
+    return Promise.resolve();
+  }
+
+  saveExport(job: ExportJob): Promise<void> {
+    this.jobs.delete(job.id);
+    this.jobs.set(job.id, job);
+    return Promise.resolve();
+  }
+  export(id: string): Promise<ExportJob | undefined> {
+    return Promise.resolve(this.jobs.get(id));
+  }
+  exports(limit: number): Promise<readonly ExportJob[]> {
+    return Promise.resolve([...this.jobs.values()].toSorted((a, b) => b.requestedAt - a.requestedAt).slice(0, limit));
+  }
+
+  private tree(log: LogName): Tree {
+    const tree = this.trees.get(log);
+    if (tree === undefined) throw new RangeError(`${log} was not opened`);
+    return tree;
+  }
+
+  private lastAccepted(tree: Tree, stream: string): Buffer[] {
+    const positions = tree.accepted.get(stream) ?? [];
+    return positions.slice(-WINDOW_SIZE).map((position) => (tree.leaves[position] as StoredLeaf).bytes);
+  }
+
+  private check(tree: Tree, { head, leaves }: Growth): void {
+    const { head: now } = tree;
+    const dense = leaves.every(({ index }, i) => index === now.size + BigInt(i));
+    const rising = leaves.every(({ offset }, i) => offset > (i === 0 ? (tree.leaves.at(-1)?.offset ?? -1) : (leaves[i - 1]?.offset ?? -1)));
+    if (head.size < now.size || head.nextOffset < now.nextOffset || !dense || !rising) {
+      throw new AuditStopped('STORE_CORRUPT', now.log, 'a tree only grows, leaf by leaf', 'run `fabula audit rebuild`');
+    }
+  }
+
+  private apply(tree: Tree, growth: Growth): void {
+    for (const leaf of growth.leaves) {
+      if (leaf.accepted && leaf.stream !== null) {
+        const positions = tree.accepted.get(leaf.stream);
+        if (positions === undefined) tree.accepted.set(leaf.stream, [tree.leaves.length]);
+        else positions.push(tree.leaves.length);
+      }
+      tree.leaves.push(leaf);
+    }
+    for (const tile of growth.tiles) tree.tiles.set(tileKey(tile), tile.hashes);
+    tree.head = growth.head;
+  }
+
+  private checkNote(note: KeptNote): void {
+    const newest = this.keptNotes.get(note.log)?.at(-1);
+    if (newest !== undefined && newest.size >= note.size) {
+      throw new AuditStopped(
+        'STORE_CORRUPT',
+        note.log,
+        `a note of size ${newest.size} is kept already`,
+        'run `fabula audit verify --store`',
+      );
+    }
+  }
+}
