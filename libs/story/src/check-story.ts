@@ -13,7 +13,7 @@ export function checkStory(story: Story): readonly Problem[] {
 }
 
 /** A place: the path so far, and the ids that people know. */
-interface Place extends Omit<ProblemPlace, 'path'> {
+export interface Place extends Omit<ProblemPlace, 'path'> {
   readonly path: readonly (string | number)[];
 }
 const at = (place: Place, ...more: (string | number)[]): Place => ({ ...place, path: [...place.path, ...more] });

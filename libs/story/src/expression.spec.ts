@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type Expression, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_NODES, parseExpression, printExpression } from './index.js';
 import { anyExpression } from './testing/any-expression.js';
 

@@ -13,3 +13,5 @@ export { limits, storySchema } from './story-schema.js';
 export { authorSchema, nativeJsonSchema, type AuthorStory } from './author-schema.js';
 export { canonicalStory, storyHash } from './story-hash.js';
 export { compileStory, StoryNotPlayable } from './compile-story.js';
+export { normaliseStory, parseCanonicalStory, NotCanonicalStory, drawId, type NormalisedStory } from './normalise-story.js';
+export { authorForm } from './author-form.js';

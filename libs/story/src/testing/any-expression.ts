@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type BinaryOperator, type Expression, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_NODES } from '../expression.js';
 import { childrenOf } from '../compile-expression.js';
 import { sortedMembers } from '../names.js';
