@@ -41,9 +41,8 @@ export class BatchAppender {
         if (permanent) onAlarm(`the log refuses records of partition ${this.partition}: ${messageOf(error)}`);
         if (!uncertain && (permanent || error instanceof LogUnavailable)) {
           // Nothing of it is in the log: confirmed state stands, what was decided is forgotten.
-          const options = { cause: error, retryable: !permanent };
           for (const command of callers) {
-            command.fail(new EngineFailure('LOG_UNAVAILABLE', `the log took nothing: ${messageOf(error)}`, options));
+            command.fail(new EngineFailure('LOG_UNAVAILABLE', `the log took nothing: ${messageOf(error)}`, { cause: error }));
           }
           return undefined;
         }

@@ -1,7 +1,8 @@
 import type { Json } from '#lib/canonical';
 import type { Actor, StreamId } from '#lib/decision';
 import type { Offset } from '#lib/log';
-import { EngineFailure, type EngineFailureCode } from './engine-failure.js';
+import { isErrorCode } from '#lib/platform';
+import { EngineFailure, NotOwner } from './engine-failure.js';
 import type { StreamCommand, StreamState } from './stream-kind.js';
 
 /** One command for one stream. Sending it again with the same `commandId` is always safe. */
@@ -42,10 +43,8 @@ export type CommandOutcome =
       readonly state: StreamState | null;
     };
 
-/** What execute answers or throws, as JSON for another node. */
-export type Reply =
-  | { readonly outcome: CommandOutcome }
-  | { readonly failure: { readonly code: EngineFailureCode; readonly message: string; readonly retryable: boolean } };
+/** What `execute` answers or throws, as JSON for another node. `NOT_OWNER` is no code for callers: forwarding asks the next one. */
+export type Reply = { readonly outcome: CommandOutcome } | { readonly failure: { readonly code: string; readonly message: string } };
 
 export const encodeRequest = (request: CommandRequest): string => JSON.stringify(request);
 export const encodeReply = (reply: Reply): string => JSON.stringify(reply);
@@ -67,13 +66,11 @@ export function decodeRequest(text: string): CommandRequest {
 
 /** The outcome that the other node sent. @throws EngineFailure that it sent. */
 export function decodeReply(text: string): CommandOutcome {
-  const value = parsed(text) as Partial<{
-    outcome: CommandOutcome;
-    failure: { code: EngineFailureCode; message: string; retryable: boolean };
-  }>;
+  const value = parsed(text) as Partial<{ outcome: CommandOutcome; failure: { code: string; message: string } }>;
   if (value.outcome !== undefined) return value.outcome;
-  if (value.failure === undefined) throw new EngineFailure('OUTCOME_UNKNOWN', 'the owner answered something else than an outcome');
-  throw new EngineFailure(value.failure.code, value.failure.message, { retryable: value.failure.retryable });
+  const { code = 'OUTCOME_UNKNOWN', message = 'the owner answered something else than an outcome' } = value.failure ?? {};
+  if (code === 'NOT_OWNER') throw new NotOwner(message);
+  throw new EngineFailure(isErrorCode(code) ? code : 'INTERNAL', message);
 }
 
 /** Runs a forwarded command and wraps whatever comes of it. */
@@ -81,8 +78,9 @@ export async function replyOf(outcome: Promise<CommandOutcome>): Promise<Reply> 
   try {
     return { outcome: await outcome };
   } catch (error) {
-    const failure = error instanceof EngineFailure ? error : new EngineFailure('INTERNAL', 'the command failed', { cause: error });
-    return { failure: { code: failure.code, message: failure.message, retryable: failure.retryable } };
+    if (error instanceof NotOwner) return { failure: { code: 'NOT_OWNER', message: error.message } };
+    if (error instanceof EngineFailure) return { failure: { code: error.code, message: error.message } };
+    return { failure: { code: 'INTERNAL', message: 'the command failed' } };
   }
 }
 

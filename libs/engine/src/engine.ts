@@ -5,7 +5,7 @@ import { compileStory, type Story } from '#lib/story';
 import type { ColdSource } from './cold-source.js';
 import type { CommandOutcome, CommandRequest } from './command.js';
 import { ContentCache, type Compile, type ContentStore } from './content-cache.js';
-import { EngineFailure, messageOf } from './engine-failure.js';
+import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { kindOf } from './kinds.js';
 import { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
 import { PartitionHalted, type Change } from './partition-state.js';
@@ -120,7 +120,7 @@ export class Engine {
         return reject(new EngineFailure('TOO_LARGE', `headers are at most ${MAX_HEADER_BYTES} bytes`));
       const partition = partitionOf(request.stream, this.deps.log.partitions);
       const writer = this.writers.get(partition);
-      if (writer === undefined) return reject(new EngineFailure('NOT_OWNER', `partition ${partition} belongs to another node`));
+      if (writer === undefined) return reject(new NotOwner(`partition ${partition} belongs to another node`));
       let digest: string;
       try {
         digest = commandDigest(request.digestInput, request.actor);

@@ -11,7 +11,11 @@ export {
 export * from './cold-source.js';
 export type { ContentStore } from './content-cache.js';
 export { Engine, type EngineDependencies } from './engine.js';
-export { EngineFailure, type EngineFailureCode } from './engine-failure.js';
+export { EngineFailure, NotOwner } from './engine-failure.js';
 export { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
 export type { Change } from './partition-state.js';
 export type { StreamCommand, StreamState } from './stream-kind.js';
+export { ForwardingEngine, type ForwardingOptions, type Transport } from './forwarding.js';
+export type { Ownership } from './ownership/ownership.js';
+export { SoleOwnership } from './ownership/sole-ownership.js';
+export { PostgresContentStore } from './postgres-content-store.js';

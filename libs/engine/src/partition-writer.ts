@@ -7,7 +7,7 @@ import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
 import { ColdLoader, type Arrival } from './cold-loader.js';
 import type { ColdSource } from './cold-source.js';
 import type { ContentCache } from './content-cache.js';
-import { EngineFailure, messageOf } from './engine-failure.js';
+import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { History } from './history.js';
 import type { HotStream } from './hot-set.js';
 import type { EngineLimits } from './limits.js';
@@ -30,6 +30,7 @@ export interface WriterContext {
   onAlarm(message: string): void;
 }
 
+const RECOVERING = 'the partition is being recovered';
 const REUSED = 'this commandId was used for another command';
 
 /**
@@ -50,7 +51,7 @@ export class PartitionWriter {
   private arrivals: Arrival[] = [];
   private hasRoom = true;
   private readonly stopped = new AbortController();
-  private problem: string | undefined = 'the partition is being recovered';
+  private problem: string | undefined = RECOVERING;
   private running: Promise<void> | undefined;
   /** Ends the loop's wait for work. */
   private wake: (() => void) | undefined;
@@ -172,7 +173,7 @@ export class PartitionWriter {
   }
 
   private refusal(why: string): EngineFailure {
-    if (this.stopped.signal.aborted) return new EngineFailure('NOT_OWNER', why);
+    if (this.stopped.signal.aborted || why === RECOVERING) return new NotOwner(why);
     return new EngineFailure('LOG_UNAVAILABLE', `partition ${this.partition}: ${why}`);
   }
 

@@ -1,0 +1,18 @@
+/** What this node does when it gains or loses a partition. Both may be called in any order and again and again. */
+export interface OwnershipEvents {
+  acquired(partition: number): void;
+  released(partition: number): void;
+}
+
+/**
+ * Who writes which partition. Only for speed: two owners at once cost conflicts, never correctness, because `admit` alone says
+ * what a record counts for.
+ */
+export interface Ownership {
+  /** Joins under this address (what other nodes send forwarded commands to) and tells from then on what this node owns. */
+  start(address: string, on: OwnershipEvents): Promise<void>;
+  /** `self`, the address of another node, or undefined while nobody is known to own it. */
+  ownerOf(partition: number): 'self' | string | undefined;
+  /** Gives all partitions up; ends when others can take them. */
+  stop(): Promise<void>;
+}
