@@ -5,9 +5,18 @@ import { Log1795000000000 } from './1795000000000-log.js';
 import { Ownership1795000000100 } from './1795000000100-ownership.js';
 import { Privacy1795000000200 } from './1795000000200-privacy.js';
 import { Content1795000000300 } from './1795000000300-content.js';
+import { Audit1795000000500 } from './1795000000500-audit.js';
+import { Projections1795000000400 } from './1795000000400-projections.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
-const migrations = [Log1795000000000, Ownership1795000000100, Privacy1795000000200, Content1795000000300];
+const migrations = [
+  Log1795000000000,
+  Ownership1795000000100,
+  Privacy1795000000200,
+  Content1795000000300,
+  Audit1795000000500,
+  Projections1795000000400,
+];
 
 /** The one schema of all tables. Statements name it: `fabula.log_records`. */
 export const SCHEMA = 'fabula';

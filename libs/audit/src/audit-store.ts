@@ -44,6 +44,8 @@ export interface KeptNote {
   readonly root: Hash;
   /** The signed note, exact text. */
   readonly note: string;
+  /** ms; part of the root tree's leaf. */
+  readonly signedAt: number;
   /** ms; republishing sets it anew. */
   readonly publishedAt: number;
   /** Where the root tree holds it; null for the root tree's own notes. */
@@ -67,8 +69,9 @@ export interface AuditTransaction {
   grow(growth: Growth): Promise<void>;
   /** Keeps notes of any log. @throws AuditStopped when one of that size is kept already. */
   keepNotes(notes: readonly KeptNote[]): Promise<void>;
-  /** Notes of this log with `above` < size ≤ `upTo`, smallest first. */
+  /** Notes that were signed for this tree with `above` < size ≤ `upTo`, smallest first. */
   notes(above: bigint, upTo: bigint): Promise<readonly KeptNote[]>;
+  /** Newest note of a tree of this event log. */
   latestNote(log: LogName): Promise<KeptNote | undefined>;
 }
 
@@ -90,13 +93,15 @@ export interface AuditStore {
   /** Leaves with from ≤ index < to in order, in bounded pages; ends early where leaves are missing at the end. */
   leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage>;
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
-  latestNote(log: LogName): Promise<KeptNote | undefined>;
-  /** Notes of that log with size > above, smallest first, at most `limit`. */
-  notes(log: LogName, above: bigint, limit: number): Promise<readonly KeptNote[]>;
-  republish(log: LogName, size: bigint, at: number): Promise<void>;
+  latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined>;
+  /** Notes of that tree with size > above, smallest first, at most `limit`. */
+  notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;
+  /** Notes that the root tree of that event log holds, by their index there from `from` on, at most `limit`. */
+  notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]>;
+  republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void>;
   search(query: SearchQuery): Promise<SearchPage>;
-  /** Forgets leaves, tiles and head of a partition's tree, so that it is built again; its notes stay and bind the new one. */
-  forget(log: `p${number}`): Promise<void>;
+  /** Forgets leaves, tiles and head of a tree, so that it is built again; its notes stay and bind the new one. */
+  forget(log: LogName): Promise<void>;
   saveExport(job: ExportJob): Promise<void>;
   export(id: string): Promise<ExportJob | undefined>;
   /** Newest first. */
@@ -130,3 +135,16 @@ export class AuditStopped extends Error {
     super(`${log}: ${message} (${remedy})`);
   }
 }
+
+/** For adapters: growth that does not continue the tree. */
+export const onlyGrows = (log: LogName): AuditStopped =>
+  new AuditStopped('STORE_CORRUPT', log, 'a tree only grows, leaf by leaf', 'find the place with `fabula audit verify --store`');
+
+/** For adapters: a note that is not larger than the newest one. */
+export const noteNotNewer = (note: KeptNote, newest: bigint): AuditStopped =>
+  new AuditStopped(
+    'STORE_CORRUPT',
+    note.log,
+    `a note of size ${newest} was signed, ${note.size} is not larger`,
+    'find the place with `fabula audit verify --store`',
+  );

@@ -249,11 +249,11 @@ describe('the auditor', () => {
     const store = new MemoryAuditStore();
     const head = await auditorOf(log, store).catchUp(0);
     const root = new Frontier(head.size, head.frontier).root();
-    const kept = { log: 'p0' as const, logId: 'log-11', size: head.size, note: '', publishedAt: 0, rootIndex: 0n };
-    store.keptNotes.set('p0', [{ ...kept, root }]);
+    const kept = { log: 'p0' as const, logId: 'log-11', size: head.size, note: '', signedAt: 0, publishedAt: 0, rootIndex: 0n };
+    store.keptNotes.push({ ...kept, root });
     await store.forget('p0');
     await expect(auditorOf(log, store).catchUp(0)).resolves.toEqual(head);
-    store.keptNotes.set('p0', [{ ...kept, root: leafHash(root) }]);
+    store.keptNotes.splice(0, 1, { ...kept, root: leafHash(root) });
     await store.forget('p0');
     const refused = auditorOf(log, store).catchUp(0);
     await expect(refused).rejects.toThrow(AuditStopped);

@@ -1,6 +1,8 @@
 import { WINDOW_SIZE } from '#lib/decision';
+import type { LogId } from '#lib/log';
 import {
-  AuditStopped,
+  noteNotNewer,
+  onlyGrows,
   type AuditHead,
   type AuditStore,
   type AuditTransaction,
@@ -27,7 +29,7 @@ const tileKey = (tile: TileAddress): string => `${tile.level}/${tile.index}`;
 /** An audit store for tests and the simulation. Its contents are open, so that tests can tamper with them. */
 export class MemoryAuditStore implements AuditStore {
   readonly trees = new Map<LogName, Tree>();
-  readonly keptNotes = new Map<LogName, KeptNote[]>();
+  readonly keptNotes: KeptNote[] = [];
   private readonly jobs = new Map<string, ExportJob>();
   private readonly turns = new Map<LogName, Promise<unknown>>();
 
@@ -62,11 +64,11 @@ export class MemoryAuditStore implements AuditStore {
         },
         keepNotes: (notes) => {
           for (const note of notes) this.checkNote(note);
-          pending.push(() => notes.forEach((note) => this.keptNotes.set(note.log, [...(this.keptNotes.get(note.log) ?? []), note])));
+          pending.push(() => this.keptNotes.push(...notes));
           return Promise.resolve();
         },
-        notes: (above, upTo) => Promise.resolve((this.keptNotes.get(log) ?? []).filter(({ size }) => size > above && size <= upTo)),
-        latestNote: (name) => this.latestNote(name),
+        notes: (above, upTo) => Promise.resolve(this.notesOf(log, tree.head.logId).filter(({ size }) => size > above && size <= upTo)),
+        latestNote: (name) => this.latestNote(name, tree.head.logId),
       });
       for (const apply of pending) apply();
       return result;
@@ -92,18 +94,21 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve(addresses.map((address) => tree.tiles.get(tileKey(address))));
   }
 
-  latestNote(log: LogName): Promise<KeptNote | undefined> {
-    return Promise.resolve(this.keptNotes.get(log)?.at(-1));
+  latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
+    return Promise.resolve(this.notesOf(log, logId).at(-1));
   }
-  notes(log: LogName, above: bigint, limit: number): Promise<readonly KeptNote[]> {
-    return Promise.resolve((this.keptNotes.get(log) ?? []).filter(({ size }) => size > above).slice(0, limit));
+  notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]> {
+    const notes = this.notesOf(log, logId).filter(({ size }) => size > above);
+    return Promise.resolve(notes.slice(0, limit));
   }
-  republish(log: LogName, size: bigint, at: number): Promise<void> {
-    const notes = this.keptNotes.get(log) ?? [];
-    this.keptNotes.set(
-      log,
-      notes.map((note) => (note.size === size ? { ...note, publishedAt: at } : note)),
-    );
+  notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]> {
+    const notes = this.keptNotes.filter((note) => note.logId === logId && note.rootIndex !== null && note.rootIndex >= from);
+    return Promise.resolve(notes.toSorted((a, b) => Number((a.rootIndex ?? 0n) - (b.rootIndex ?? 0n))).slice(0, limit));
+  }
+  republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void> {
+    const place = this.keptNotes.findIndex((note) => note.log === log && note.logId === logId && note.size === size);
+    const note = this.keptNotes[place];
+    if (note !== undefined) this.keptNotes[place] = { ...note, publishedAt: at };
     return Promise.resolve();
   }
 
@@ -130,7 +135,7 @@ export class MemoryAuditStore implements AuditStore {
     });
   }
 
-  forget(log: `p${number}`): Promise<void> {
+  forget(log: LogName): Promise<void> {
     this.trees.delete(log);
     return Promise.resolve();
   }
@@ -163,7 +168,7 @@ export class MemoryAuditStore implements AuditStore {
     const dense = leaves.every(({ index }, i) => index === now.size + BigInt(i));
     const rising = leaves.every(({ offset }, i) => offset > (i === 0 ? (tree.leaves.at(-1)?.offset ?? -1) : (leaves[i - 1]?.offset ?? -1)));
     if (head.size < now.size || head.nextOffset < now.nextOffset || !dense || !rising) {
-      throw new AuditStopped('STORE_CORRUPT', now.log, 'a tree only grows, leaf by leaf', 'run `fabula audit rebuild`');
+      throw onlyGrows(now.log);
     }
   }
 
@@ -180,15 +185,12 @@ export class MemoryAuditStore implements AuditStore {
     tree.head = growth.head;
   }
 
+  private notesOf(log: LogName, logId: LogId): KeptNote[] {
+    return this.keptNotes.filter((note) => note.log === log && note.logId === logId).toSorted((a, b) => (a.size < b.size ? -1 : 1));
+  }
+
   private checkNote(note: KeptNote): void {
-    const newest = this.keptNotes.get(note.log)?.at(-1);
-    if (newest !== undefined && newest.size >= note.size) {
-      throw new AuditStopped(
-        'STORE_CORRUPT',
-        note.log,
-        `a note of size ${newest.size} is kept already`,
-        'run `fabula audit verify --store`',
-      );
-    }
+    const newest = this.notesOf(note.log, note.logId).at(-1);
+    if (newest !== undefined && newest.size >= note.size) throw noteNotNewer(note, newest.size);
   }
 }

@@ -1,0 +1,123 @@
+import type { Pool } from 'pg';
+import type { LogId } from '#lib/log';
+import type { AuditHead, AuditStore, AuditTransaction, KeptNote, LeafPage } from '../audit-store.js';
+import type { ExportJob } from '../export-job.js';
+import type { LogName } from '../log-name.js';
+import type { SearchPage, SearchQuery } from '../search.js';
+import type { TileAddress } from '../tlog/index.js';
+import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
+import { readTiles, runTransaction } from './postgres-transaction.js';
+import { searchLeaves } from './search-leaves.js';
+
+const PAGE = 500;
+const HEAD = 'log, log_id, next_offset, size, frontier, previous_leaf';
+const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index';
+
+/** The audit store of a migrated database. The pool is the caller's to close. */
+export class PostgresAuditStore implements AuditStore {
+  constructor(private readonly pool: Pool) {}
+
+  async open(log: LogName, logId: LogId): Promise<AuditHead> {
+    await this.pool.query('insert into fabula.audit_heads (log, log_id) values ($1, $2) on conflict (log) do nothing', [
+      numberOf(log),
+      logId,
+    ]);
+    const { rows } = await this.pool.query<HeadRow>(`select ${HEAD} from fabula.audit_heads where log = $1`, [numberOf(log)]);
+    return headOf(rows[0] as HeadRow);
+  }
+
+  async heads(): Promise<readonly AuditHead[]> {
+    const { rows } = await this.pool.query<HeadRow>(`select ${HEAD} from fabula.audit_heads order by log`);
+    return rows.map(headOf);
+  }
+
+  transact<T>(log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T> {
+    return runTransaction(this.pool, log, work);
+  }
+
+  async *leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage> {
+    for (let at = from; at < to;) {
+      const { rows } = await this.pool.query<LeafRow>(
+        `select leaf_index, log_offset, time, leaf, stream, correlation_id, actor, accepted from fabula.audit_leaves
+         where log = $1 and leaf_index >= $2 and leaf_index < $3 order by leaf_index limit ${PAGE}`,
+        [numberOf(log), at, to],
+      );
+      const leaves = rows.map(leafOf);
+      const [first, last] = [leaves[0], leaves.at(-1)];
+      if (first === undefined || last === undefined) return;
+      yield { from: first.index, leaves };
+      at = last.index + 1n;
+    }
+  }
+
+  tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]> {
+    return readTiles(this.pool, numberOf(log), addresses);
+  }
+
+  async latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
+    const { rows } = await this.pool.query<NoteRow>(
+      `select ${NOTE} from fabula.audit_notes where log_id = $1 and log = $2 order by size desc limit 1`,
+      [logId, numberOf(log)],
+    );
+    return rows[0] === undefined ? undefined : noteOf(rows[0]);
+  }
+
+  async notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]> {
+    const { rows } = await this.pool.query<NoteRow>(
+      `select ${NOTE} from fabula.audit_notes where log_id = $1 and log = $2 and size > $3 order by size limit $4`,
+      [logId, numberOf(log), above, limit],
+    );
+    return rows.map(noteOf);
+  }
+
+  async notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]> {
+    const { rows } = await this.pool.query<NoteRow>(
+      `select ${NOTE} from fabula.audit_notes where log_id = $1 and root_index >= $2 order by root_index limit $3`,
+      [logId, from, limit],
+    );
+    return rows.map(noteOf);
+  }
+
+  async republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void> {
+    await this.pool.query('update fabula.audit_notes set published_at = $4 where log_id = $1 and log = $2 and size = $3', [
+      logId,
+      numberOf(log),
+      size,
+      at,
+    ]);
+  }
+
+  search(query: SearchQuery): Promise<SearchPage> {
+    return searchLeaves(this.pool, query);
+  }
+
+  async forget(log: LogName): Promise<void> {
+    // One statement, so one transaction. The head goes first: an auditor waits for it, then finds none.
+    await this.pool.query(
+      `with head as (delete from fabula.audit_heads where log = $1), tiles as (delete from fabula.audit_tiles where log = $1)
+       delete from fabula.audit_leaves where log = $1`,
+      [numberOf(log)],
+    );
+  }
+
+  async saveExport(job: ExportJob): Promise<void> {
+    await this.pool.query(
+      `insert into fabula.audit_exports (id, requested_at, job) values ($1, $2, $3)
+       on conflict (id) do update set job = excluded.job`,
+      [job.id, job.requestedAt, jobRow(job)],
+    );
+  }
+
+  async export(id: string): Promise<ExportJob | undefined> {
+    const { rows } = await this.pool.query<{ job: unknown }>('select job from fabula.audit_exports where id = $1', [id]);
+    return rows[0] === undefined ? undefined : exportOf(rows[0].job);
+  }
+
+  async exports(limit: number): Promise<readonly ExportJob[]> {
+    const { rows } = await this.pool.query<{ job: unknown }>(
+      'select job from fabula.audit_exports order by requested_at desc, id limit $1',
+      [limit],
+    );
+    return rows.map((row) => exportOf(row.job));
+  }
+}
