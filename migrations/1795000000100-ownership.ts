@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Who writes which partition, and which processes are there. Hints for forwarding only: the truth of ownership is an advisory lock. */
+/** Where the owner of each partition is reached. A hint for forwarding: the truth of ownership is an advisory lock. */
 export class Ownership1795000000100 implements MigrationInterface {
   readonly name = 'Ownership1795000000100';
 
@@ -11,14 +11,9 @@ export class Ownership1795000000100 implements MigrationInterface {
         address text not null,
         since timestamptz not null default now()
       )`);
-    await runner.query(`
-      create unlogged table fabula.processes (
-        address text primary key,
-        seen_at timestamptz not null
-      )`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('drop table fabula.processes, fabula.partition_owners');
+    await runner.query('drop table fabula.partition_owners');
   }
 }

@@ -45,7 +45,7 @@ export class ForwardingEngine {
     const failed = (error: unknown): void => onAlarm?.(`taking or leaving a partition failed: ${String(error)}`);
     await ownership.start(address, {
       acquired: (partition) => void engine.acquire(partition).catch(failed),
-      released: (partition) => void engine.release(partition).catch(failed),
+      released: (partition) => engine.release(partition).catch(failed),
     });
   }
 

@@ -16,6 +16,7 @@ export { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
 export type { Change } from './partition-state.js';
 export type { StreamCommand, StreamState } from './stream-kind.js';
 export { ForwardingEngine, type ForwardingOptions, type Transport } from './forwarding.js';
-export type { Ownership } from './ownership/ownership.js';
+export type { Ownership, OwnershipEvents } from './ownership/ownership.js';
 export { SoleOwnership } from './ownership/sole-ownership.js';
 export { PostgresContentStore } from './postgres-content-store.js';
+export { createPostgresOwnership, type PostgresOwnershipOptions } from './ownership/postgres-ownership.js';

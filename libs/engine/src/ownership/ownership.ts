@@ -1,7 +1,8 @@
 /** What this node does when it gains or loses a partition. Both may be called in any order and again and again. */
 export interface OwnershipEvents {
   acquired(partition: number): void;
-  released(partition: number): void;
+  /** The partition is given to others once this has ended: let go of it in order. */
+  released(partition: number): void | Promise<void>;
 }
 
 /**

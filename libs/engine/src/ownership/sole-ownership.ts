@@ -18,6 +18,6 @@ export class SoleOwnership implements Ownership {
   async stop(): Promise<void> {
     const { events } = this;
     this.events = undefined;
-    for (let partition = 0; partition < this.partitions; partition++) events?.released(partition);
+    await Promise.all(Array.from({ length: this.partitions }, (_, partition) => events?.released(partition)));
   }
 }

@@ -1,0 +1,142 @@
+import { systemTimers } from '#lib/platform';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import type { Ownership } from './ownership.js';
+import { createPostgresOwnership } from './postgres-ownership.js';
+
+const PARTITIONS = 5;
+
+interface Member {
+  readonly name: string;
+  readonly ownership: Ownership;
+  readonly held: Set<number>;
+  readonly problems: string[];
+  /** Resolves on the next change of `held`. */
+  changed(): Promise<void>;
+}
+
+describe('partitions shared by processes on one database', () => {
+  let database: TestDatabase;
+  const members: Member[] = [];
+
+  async function join(name: string, settings: { released?: () => Promise<void> } = {}): Promise<Member> {
+    let wake = () => {};
+    const held = new Set<number>();
+    const problems: string[] = [];
+    const ownership = createPostgresOwnership({
+      connection: { connectionString: database.url },
+      partitions: PARTITIONS,
+      timers: systemTimers,
+      intervalMs: 20,
+      onProblem: (what) => problems.push(what),
+    });
+    const member: Member = { name, ownership, held, problems, changed: () => new Promise((resolve) => (wake = resolve)) };
+    members.push(member);
+    await ownership.start(`http://${name}`, {
+      acquired(partition) {
+        if (held.has(partition)) throw new Error(`${name} got ${partition} twice`);
+        held.add(partition);
+        wake();
+      },
+      async released(partition) {
+        await settings.released?.();
+        held.delete(partition);
+        wake();
+      },
+    });
+    return member;
+  }
+
+  async function until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => void systemTimers.after(5, resolve));
+  }
+
+  /** Until one of the ownership sessions has sent another statement. */
+  async function anotherStatement(): Promise<void> {
+    const asked = () =>
+      database.pool.query<{ at: string }>(
+        `select max(query_start)::text as at from pg_stat_activity where application_name = 'fabula-ownership' and datname = current_database()`,
+      );
+    const before = (await asked()).rows[0]?.at;
+    let now = before;
+    while (now === before) now = (await asked()).rows[0]?.at;
+  }
+
+  const sessions = () =>
+    database.pool.query<{ pid: number }>(
+      `select pid from pg_stat_activity where datname = current_database() and application_name = 'fabula-ownership' order by backend_start`,
+    );
+  const all = Array.from({ length: PARTITIONS }, (_, partition) => partition);
+  const whole = (...of: Member[]) =>
+    of
+      .flatMap((member) => [...member.held])
+      .sort()
+      .join() === all.join();
+
+  beforeEach(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(async () => {
+    await Promise.all(members.splice(0).map((member) => member.ownership.stop()));
+    await database.drop();
+  });
+
+  test('one alone has everything; a second gets its fair share, and each knows where the other is', async () => {
+    const a = await join('a');
+    expect([...a.held]).toEqual(all);
+    const b = await join('b');
+    await until(() => whole(a, b) && a.held.size <= 3 && b.held.size >= 2);
+    for (const partition of all) {
+      await until(() => a.ownership.ownerOf(partition) !== undefined && b.ownership.ownerOf(partition) !== undefined);
+      expect(a.ownership.ownerOf(partition)).toBe(a.held.has(partition) ? 'self' : 'http://b');
+      expect(b.ownership.ownerOf(partition)).toBe(b.held.has(partition) ? 'self' : 'http://a');
+    }
+  });
+
+  test('nobody gets a partition before the one that gives it away has let go of it', async () => {
+    let letGo = () => {};
+    const slow = new Promise<void>((resolve) => (letGo = resolve));
+    const a = await join('a', { released: () => slow });
+    const b = await join('b');
+    await until(() => all.some((partition) => a.ownership.ownerOf(partition) !== 'self'));
+    const leaving = all.filter((partition) => a.ownership.ownerOf(partition) !== 'self');
+    // Rounds go by: b asks for its share, and does not get it.
+    for (let count = 0; count < 12; count++) await anotherStatement();
+    expect(leaving.filter((partition) => b.held.has(partition))).toEqual([]);
+    letGo();
+    await until(() => leaving.every((partition) => b.ownership.ownerOf(partition) === 'self'));
+  });
+
+  test('when a session ends its partitions are released at once and taken over', async () => {
+    const a = await join('a');
+    const b = await join('b');
+    await until(() => whole(a, b) && b.held.size === 2);
+    const before = [...a.held];
+    const change = a.changed();
+    await database.pool.query('select pg_terminate_backend($1)', [(await sessions()).rows[0]?.pid]);
+    await change;
+    expect(a.held.size).toBeLessThan(before.length);
+    // It comes back with a new session, and both share again with nothing left over.
+    await until(() => whole(a, b) && a.held.size > 0 && a.held.size <= 3);
+    expect(b.problems).toEqual([]);
+  });
+
+  test('a process that stops gives everything back, and the rest take it', async () => {
+    const a = await join('a');
+    const b = await join('b');
+    await until(() => whole(a, b) && b.held.size === 2);
+    await a.ownership.stop();
+    expect([...a.held]).toEqual([]);
+    await until(() => whole(b));
+    expect(a.ownership.ownerOf(0)).not.toBe('self');
+  });
+
+  test('with more processes than partitions, and with members coming and going, no partition stays without owner', async () => {
+    const crowd = await Promise.all(['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((name) => join(name)));
+    await until(() => whole(...crowd) && crowd.every((member) => member.held.size <= 1));
+    await Promise.all(crowd.slice(0, 5).map((member) => member.ownership.stop()));
+    await until(() => whole(...crowd.slice(5)));
+    await database.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'fabula-ownership'
+      and datname = current_database()`);
+    await until(() => whole(...crowd.slice(5)) && crowd.slice(5).every((member) => member.held.size <= 3));
+  });
+});
