@@ -10,7 +10,7 @@ import type {
   StreamRow,
   TurnRow,
 } from './read-model.js';
-import type { ReadModelRows, TableName } from './tables.js';
+import { mergedRow, TABLES, type AnyRow, type ReadModelRows, type Table, type TableName } from './tables.js';
 
 /** Rows that a batch will write, gathered while it is folded; a later row of the same key replaces the earlier one. */
 export class BatchRows {
@@ -39,8 +39,7 @@ export class BatchRows {
     this.turns.push(this.placed(row));
   }
   playthrough(row: PlaythroughRow): void {
-    const startedAt = row.startedAt ?? this.playthroughs.get(row.id)?.startedAt ?? null;
-    this.playthroughs.set(row.id, { ...row, startedAt, partition: this.partition });
+    this.replace('playthroughs', this.playthroughs, row.id, this.placed(row));
   }
   checkpoint(row: CheckpointRow): void {
     this.checkpoints.set(`${row.playthroughId}\n${row.turn}\n${row.mark}`, this.placed(row));
@@ -49,7 +48,7 @@ export class BatchRows {
     this.stories.set(row.id, this.placed(row));
   }
   storyVersion(row: StoryVersionRow): void {
-    this.storyVersions.set(`${row.storyId}\n${row.versionHash}`, this.placed(row));
+    this.replace('storyVersions', this.storyVersions, `${row.storyId}\n${row.versionHash}`, this.placed(row));
   }
   park(row: ParkedRow): void {
     this.parked.push(this.placed(row));
@@ -73,6 +72,13 @@ export class BatchRows {
       parked: this.parked,
       parkedRecords: this.parkedRecords,
     };
+  }
+
+  private replace<Name extends TableName>(name: Name, rows: Map<string, ReadModelRows[Name]>, key: string, row: ReadModelRows[Name]): void {
+    const known = rows.get(key);
+    const merged =
+      known === undefined ? row : mergedRow(TABLES[name] as Table<never>, known as unknown as AnyRow, row as unknown as AnyRow);
+    rows.set(key, merged as unknown as ReadModelRows[Name]);
   }
 
   private placed<Row>(row: Row): Row & { readonly partition: number } {

@@ -13,12 +13,15 @@ import {
 import type { LogId, Offset, StoredRecord } from '#lib/log';
 import { BatchRows } from './batch-rows.js';
 import { playthroughKind } from './fold-playthrough.js';
-import { NO_VERDICTS, type BatchChanges, type ParkCode, type StoredStreamRow, type VerdictCounts } from './read-model.js';
+import { storyKind } from './fold-story.js';
+import { NO_VERDICTS, type BatchChanges, type VerdictCounts } from './batch-changes.js';
+import type { ParkCode, StoredStreamRow } from './read-model.js';
 import { StateDiffers, streamType, type FoldedRecord, type StreamKind } from './stream-kind.js';
 
 /** Stream types this build can fold. States are opaque here: only the stream's own kind looks inside. */
 const KINDS: ReadonlyMap<string, StreamKind<unknown>> = new Map<string, StreamKind<unknown>>([
   ['playthrough', playthroughKind as StreamKind<unknown>],
+  ['story', storyKind as StreamKind<unknown>],
 ]);
 
 /** A stream while it is being folded: its head, and its state as an object. Immutable; a new one replaces it. */

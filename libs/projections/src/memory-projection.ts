@@ -1,22 +1,24 @@
 import { WINDOW_SIZE, type AcceptedCommand, type RecordedEvent, type StreamId } from '#lib/decision';
 import type { LogId, Offset } from '#lib/log';
 import { playthroughStream } from '#lib/playthrough';
+import type { DigestSource } from './read-model-digest.js';
 import {
   checkPositions,
+  positionText,
   type ColdReads,
   type ColdStream,
   type PastState,
   type ProjectionPosition,
   type ProjectionStore,
 } from './projection-store.js';
-import { addVerdicts, NO_VERDICTS, type BatchChanges, type StoredStreamRow } from './read-model.js';
-import { TABLE_NAMES, TABLES, type ReadModelRows, type Table, type TableName } from './tables.js';
+import { addVerdicts, NO_VERDICTS, type BatchChanges } from './batch-changes.js';
+import type { StoredStreamRow } from './read-model.js';
+import { mergedRow, rowKey, rowText, TABLE_NAMES, TABLES, type AnyRow, type ReadModelRows, type Table, type TableName } from './tables.js';
 
-type AnyRow = { readonly [column: string]: unknown };
 type Rows<Name extends TableName> = ReadonlyMap<string, ReadModelRows[Name]>;
 
 /** The read models in memory: for tests and simulations, and the oracle that the Postgres ones are compared with. */
-export class MemoryProjection implements ProjectionStore, ColdReads {
+export class MemoryProjection implements ProjectionStore, ColdReads, DigestSource {
   private positions: ProjectionPosition[] = [];
   private readonly tables = new Map<TableName, Map<string, AnyRow>>(TABLE_NAMES.map((name) => [name, new Map<string, AnyRow>()]));
   /** By stream and by playthrough, in log order: what cold loads and past states read. */
@@ -87,7 +89,7 @@ export class MemoryProjection implements ProjectionStore, ColdReads {
     const turns = this.turnsOf.get(playthroughIdOf(stream)) ?? [];
     const upTo = turns.filter((row) => row.turn <= turn);
     const last = upTo[upTo.length - 1];
-    if (last === undefined || last.turn !== turn) return undefined;
+    if (last?.turn !== turn) return undefined;
     const from = upTo.findLastIndex((row) => row.snapshot !== null);
     const snapshot = upTo[from]?.snapshot;
     if (snapshot === undefined || snapshot === null) return undefined;
@@ -115,6 +117,14 @@ export class MemoryProjection implements ProjectionStore, ColdReads {
     return this.tables.get(name) as unknown as Rows<Name>;
   }
 
+  async digestPositions(): Promise<readonly string[]> {
+    return this.positions.map(positionText);
+  }
+
+  async rowTexts(table: TableName): Promise<readonly string[]> {
+    return [...this.rows(table).values()].map((row) => rowText(TABLES[table] as Table<never>, row as unknown as AnyRow));
+  }
+
   private window(stream: StreamId): readonly AcceptedCommand[] {
     return (this.commandsOf.get(stream) ?? []).slice(-WINDOW_SIZE).map(acceptedCommand);
   }
@@ -131,21 +141,9 @@ function acceptedCommand({ commandId, commandDigest, version, offset }: ReadMode
 }
 
 function put(table: Table<never>, rows: Map<string, AnyRow>, row: AnyRow): void {
-  const key = table.key.length === 1 ? String(row[table.key[0] as string]) : table.key.map((column) => String(row[column])).join('\n');
+  const key = rowKey(table, row);
   const known = rows.get(key);
-  if (known === undefined) rows.set(key, row);
-  else if (table.onKnown === 'impossible') throw new Error(`${table.sql} holds ${key} already`);
-  else if (table.onKnown === 'add') rows.set(key, added(table, known, row));
-  else rows.set(key, 'startedAt' in row && row['startedAt'] === null ? { ...row, startedAt: known['startedAt'] } : row);
-}
-
-/** Counters are the columns outside the key. */
-function added(table: Table<never>, known: AnyRow, row: AnyRow): AnyRow {
-  const sum: { [column: string]: unknown } = { ...known };
-  for (const column of Object.keys(table.columns)) {
-    if (!(table.key as readonly string[]).includes(column)) sum[column] = (known[column] as number) + (row[column] as number);
-  }
-  return sum;
+  rows.set(key, known === undefined ? row : mergedRow(table, known, row));
 }
 
 function append<Row>(lists: Map<string, Row[]>, key: string, row: Row): void {

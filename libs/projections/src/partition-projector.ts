@@ -2,7 +2,7 @@ import type { StreamId } from '#lib/decision';
 import type { EventLog, LogId, Offset, StoredRecord } from '#lib/log';
 import { decodeBatch, foldBatch, liveStream, type DecodedBatch, type FoldedBatch, type UnknownEnvelope } from './fold-batch.js';
 import { DataRefused, type ProjectionStore } from './projection-store.js';
-import type { BatchChanges } from './read-model.js';
+import type { BatchChanges } from './batch-changes.js';
 import { StreamCache } from './stream-cache.js';
 
 /** Somebody else moved the position, or the generation was retired: forget what is cached and go on from what is stored. */

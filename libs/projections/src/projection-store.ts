@@ -1,6 +1,7 @@
 import type { AcceptedCommand, RecordedEvent, StreamId } from '#lib/decision';
 import type { LogId, Offset } from '#lib/log';
-import type { BatchChanges, StoredStreamRow, VerdictCounts } from './read-model.js';
+import type { BatchChanges, VerdictCounts } from './batch-changes.js';
+import type { StoredStreamRow } from './read-model.js';
 
 /** How far a generation has come in one partition. */
 export interface ProjectionPosition {
@@ -57,6 +58,12 @@ export function checkPositions(positions: readonly ProjectionPosition[], logId: 
   if (positions.length !== partitions) {
     throw new PositionRefused('ANOTHER_PARTITION_COUNT', `they have ${positions.length} partitions, the log has ${partitions}`);
   }
+}
+
+/** A position as digests compare it: without the log's id, which a copied log changes. */
+export function positionText({ partition, nextOffset, lastTime, verdicts }: ProjectionPosition): string {
+  const { accepted, duplicate, reused, conflict, invalid } = verdicts;
+  return `${partition} ${nextOffset} ${lastTime} ${accepted}/${duplicate}/${reused}/${conflict}/${invalid}`;
 }
 
 /** A past state to fold from: see `ColdReads.past`. */

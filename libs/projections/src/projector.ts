@@ -2,7 +2,8 @@ import type { EventLog, LogId, Offset } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import { Fenced, PartitionProjector } from './partition-projector.js';
 import { PositionRefused, type ProjectionStore } from './projection-store.js';
-import { addVerdicts, NO_VERDICTS, type BatchChanges, type ParkedRow, type VerdictCounts } from './read-model.js';
+import { addVerdicts, NO_VERDICTS, type BatchChanges, type VerdictCounts } from './batch-changes.js';
+import type { ParkedRow } from './read-model.js';
 
 export interface ProjectorOptions {
   readonly log: EventLog;

@@ -1,6 +1,5 @@
-import type { AcceptedCommand, StreamHead, StreamId, Verdict } from '#lib/decision';
-import type { LogId, Offset } from '#lib/log';
-import type { ReadModelRows, TableName } from './tables.js';
+import type { AcceptedCommand, StreamHead, StreamId } from '#lib/decision';
+import type { Offset } from '#lib/log';
 
 /*
  * The read models as rows. A row is a pure function of the log's records, so that a rebuild, another machine or the memory
@@ -74,17 +73,26 @@ export interface StoryRow {
   readonly id: string;
   /** The version that new playthroughs get; null while none is published. */
   readonly currentVersion: string | null;
+  /** Of the current version, else of the newest. */
+  readonly title: string;
   readonly updatedAt: number;
 }
 
+/** Null in a change: as stored already. Stored null: did not happen. */
 export interface StoryVersionRow {
   readonly storyId: string;
   readonly versionHash: string;
   readonly title: string;
-  readonly status: 'draft' | 'published' | 'retired';
-  readonly importedAt: number;
+  /** `forgotten`: an old draft that gave way to newer ones; importing it again brings it back. */
+  readonly status: 'draft' | 'published' | 'retired' | 'forgotten';
+  readonly lintErrors: number;
+  readonly lintWarnings: number | null;
+  readonly format: string | null;
+  readonly passages: number | null;
+  readonly draftedAt: number | null;
   readonly publishedAt: number | null;
   readonly retiredAt: number | null;
+  readonly updatedAt: number;
 }
 
 /** Counters are kept per partition and summed when read: popular choices never make two projectors wait for one row. */
@@ -140,32 +148,6 @@ export interface ParkedRecordRow {
   readonly offset: Offset;
   readonly bytes: Uint8Array;
   readonly time: number;
-}
-
-export type VerdictCounts = { readonly [verdict in Verdict]: number };
-export const NO_VERDICTS: VerdictCounts = Object.freeze({ accepted: 0, duplicate: 0, reused: 0, conflict: 0, invalid: 0 });
-
-export function addVerdicts(a: VerdictCounts, b: VerdictCounts): VerdictCounts {
-  return {
-    accepted: a.accepted + b.accepted,
-    duplicate: a.duplicate + b.duplicate,
-    reused: a.reused + b.reused,
-    conflict: a.conflict + b.conflict,
-    invalid: a.invalid + b.invalid,
-  };
-}
-
-/** Everything one batch changes, several updates of a row folded into one; counters are increments. */
-export interface BatchChanges {
-  readonly partition: number;
-  /** Position before and after. */
-  readonly from: Offset;
-  readonly to: Offset;
-  readonly logId: LogId;
-  /** The log's time of the last record. */
-  readonly lastTime: number;
-  readonly verdicts: VerdictCounts;
-  readonly rows: { readonly [table in TableName]: readonly ReadModelRows[table][] };
 }
 
 /** A stored stream with its window: what a projector or an engine starts from. */

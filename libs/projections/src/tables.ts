@@ -41,6 +41,8 @@ export interface Table<Row> {
   readonly columns: { readonly [column in keyof Row & string]: ColumnType };
   /** What a row with a known key does: never happens, replaces, or adds to the counters. */
   readonly onKnown: 'impossible' | 'replace' | 'add';
+  /** Columns whose null in a replacing row means: as it was. */
+  readonly keptWhenNull?: readonly (keyof Row & string)[];
 }
 
 const partition = 'int4' as const;
@@ -80,6 +82,7 @@ export const TABLES: { readonly [name in TableName]: Table<ReadModelRows[name]> 
       updatedAt: 'int8',
     },
     onKnown: 'replace',
+    keptWhenNull: ['startedAt'],
   },
   turns: {
     sql: 'turns',
@@ -109,7 +112,7 @@ export const TABLES: { readonly [name in TableName]: Table<ReadModelRows[name]> 
   stories: {
     sql: 'stories',
     key: ['id'],
-    columns: { id: 'text', partition, currentVersion: 'text', updatedAt: 'int8' },
+    columns: { id: 'text', partition, currentVersion: 'text', title: 'text', updatedAt: 'int8' },
     onKnown: 'replace',
   },
   storyVersions: {
@@ -121,11 +124,17 @@ export const TABLES: { readonly [name in TableName]: Table<ReadModelRows[name]> 
       versionHash: 'text',
       title: 'text',
       status: 'text',
-      importedAt: 'int8',
+      lintErrors: 'int8',
+      lintWarnings: 'int8',
+      format: 'text',
+      passages: 'int8',
+      draftedAt: 'int8',
       publishedAt: 'int8',
       retiredAt: 'int8',
+      updatedAt: 'int8',
     },
     onKnown: 'replace',
+    keptWhenNull: ['lintWarnings', 'format', 'passages', 'draftedAt', 'publishedAt', 'retiredAt'],
   },
   choiceStats: {
     sql: 'choice_stats',
@@ -188,8 +197,31 @@ export function columnName(property: string): string {
   return name === 'offset' || name === 'left' ? `"${name}"` : name;
 }
 
-/** A row's text for digests and keys: values in column order. */
-export function rowText(table: Table<never>, row: { readonly [column: string]: unknown }): string {
+export type AnyRow = { readonly [column: string]: unknown };
+
+/** What a stored row becomes when another one of its key arrives. */
+export function mergedRow(table: Table<never>, known: AnyRow, row: AnyRow): AnyRow {
+  if (table.onKnown === 'impossible') throw new Error(`${table.sql} holds this row already`);
+  const merged: { [column: string]: unknown } = { ...row };
+  if (table.onKnown === 'replace') {
+    for (const column of table.keptWhenNull ?? []) merged[column] = row[column] ?? known[column];
+    return merged;
+  }
+  for (const column of counterColumns(table)) merged[column] = (known[column] as number) + (row[column] as number);
+  return merged;
+}
+
+/** The columns outside the key. */
+export function counterColumns(table: Table<never>): readonly string[] {
+  return Object.keys(table.columns).filter((column) => !(table.key as readonly string[]).includes(column));
+}
+
+export function rowKey(table: Table<never>, row: AnyRow): string {
+  return table.key.map((column) => String(row[column])).join('\n');
+}
+
+/** A row's text for digests: its values in column order. */
+export function rowText(table: Table<never>, row: AnyRow): string {
   return JSON.stringify(Object.keys(table.columns).map((column) => digestible(row[column])));
 }
 

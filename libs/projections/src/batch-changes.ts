@@ -1,0 +1,29 @@
+import type { Verdict } from '#lib/decision';
+import type { LogId, Offset } from '#lib/log';
+import type { ReadModelRows, TableName } from './tables.js';
+
+export type VerdictCounts = { readonly [verdict in Verdict]: number };
+export const NO_VERDICTS: VerdictCounts = Object.freeze({ accepted: 0, duplicate: 0, reused: 0, conflict: 0, invalid: 0 });
+
+export function addVerdicts(a: VerdictCounts, b: VerdictCounts): VerdictCounts {
+  return {
+    accepted: a.accepted + b.accepted,
+    duplicate: a.duplicate + b.duplicate,
+    reused: a.reused + b.reused,
+    conflict: a.conflict + b.conflict,
+    invalid: a.invalid + b.invalid,
+  };
+}
+
+/** Everything one batch changes, several updates of a row folded into one; counters are increments. */
+export interface BatchChanges {
+  readonly partition: number;
+  /** Position before and after. */
+  readonly from: Offset;
+  readonly to: Offset;
+  readonly logId: LogId;
+  /** The log's time of the last record. */
+  readonly lastTime: number;
+  readonly verdicts: VerdictCounts;
+  readonly rows: { readonly [table in TableName]: readonly ReadModelRows[table][] };
+}

@@ -1,0 +1,82 @@
+import type { BatchChanges } from './batch-changes.js';
+import { binaryArray } from './binary-arrays.js';
+import { columnName, counterColumns, TABLE_NAMES, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
+
+/*
+ * A batch is one statement: the position moves on and every row is written, or, when the position is not where the batch began, nothing is.
+ * One round trip, one implicit transaction.
+ */
+
+interface Section {
+  readonly name: TableName;
+  readonly columns: readonly (readonly [property: string, type: ColumnType])[];
+}
+
+const SECTIONS: readonly Section[] = TABLE_NAMES.map((name) => ({
+  name,
+  columns: Object.entries(TABLES[name].columns) as [string, ColumnType][],
+}));
+
+const POSITION_PARAMETERS = 10;
+
+/** Statement and values for a batch; the name tells which tables take part. Answers one row when the position moved. */
+export function commitStatement(schema: string, changes: BatchChanges): { name: string; text: string; values: unknown[] } {
+  const sections = SECTIONS.filter(({ name }) => changes.rows[name].length > 0);
+  const { partition, from, to, lastTime, logId, verdicts } = changes;
+  const { accepted, duplicate, reused, conflict, invalid } = verdicts;
+  const values: unknown[] = [partition, from, to, lastTime, accepted, duplicate, reused, conflict, invalid, logId];
+  for (const { name, columns } of sections) values.push(...columnValues(columns, changes.rows[name] as readonly unknown[] as AnyRow[]));
+  const key = sections.map(({ name }) => SECTIONS.findIndex((section) => section.name === name).toString(36)).join('');
+  return { name: `${schema}_commit_${key}`, text: textFor(schema, sections, key), values };
+}
+
+/** @throws TypeError when a value cannot be stored in its column. */
+function columnValues(columns: Section['columns'], rows: readonly AnyRow[]): Buffer[] {
+  return columns.map(([property, type]) =>
+    binaryArray(
+      type,
+      rows.map((row) => row[property]),
+    ),
+  );
+}
+
+/** Bounded: schemas live for weeks, and batches come in a handful of shapes. */
+const texts = new Map<string, string>();
+const MAX_TEXTS = 500;
+
+function textFor(schema: string, sections: readonly Section[], key: string): string {
+  const known = texts.get(`${schema} ${key}`);
+  if (known !== undefined) return known;
+  if (texts.size >= MAX_TEXTS) texts.clear();
+  let parameter = POSITION_PARAMETERS;
+  const inserts = sections.map(({ name, columns }) => {
+    const arrays = columns.map(([, type]) => `$${++parameter}::${type}[]`).join(', ');
+    return `w_${TABLES[name].sql} as (${insertText(schema, TABLES[name] as Table<never>, arrays)})`;
+  });
+  const text = `with moved as (
+  update ${schema}.positions set next_offset = $3, last_time = $4, accepted = accepted + $5, duplicate = duplicate + $6,
+    reused = reused + $7, conflict = conflict + $8, invalid = invalid + $9
+  where partition = $1 and next_offset = $2 and log_id = $10 and not retired returning 1
+)${inserts.map((insert) => `,\n${insert}`).join('')}
+select 1 from moved`;
+  texts.set(`${schema} ${key}`, text);
+  return text;
+}
+
+function insertText(schema: string, table: Table<never>, arrays: string): string {
+  const columns = Object.keys(table.columns).map(columnName).join(', ');
+  const key = (table.key as readonly string[]).map(columnName).join(', ');
+  return `insert into ${schema}.${table.sql} as known (${columns})
+  select ${columns} from moved, unnest(${arrays}) as arrived (${columns})${conflictText(table, key)}`;
+}
+
+function conflictText(table: Table<never>, key: string): string {
+  if (table.onKnown === 'impossible') return '';
+  const kept = new Set<string>(table.keptWhenNull ?? []);
+  const set = counterColumns(table).map((property) => {
+    const column = columnName(property);
+    if (table.onKnown === 'add') return `${column} = known.${column} + excluded.${column}`;
+    return `${column} = ${kept.has(property) ? `coalesce(excluded.${column}, known.${column})` : `excluded.${column}`}`;
+  });
+  return `\n  on conflict (${key}) do update set ${set.join(', ')}`;
+}

@@ -1,0 +1,163 @@
+import { createMemoryLog, type EventLog, type StoredRecord } from '#lib/log';
+import { playthrough, stateFromJson, stateHash, type PlaythroughEvent, type PlaythroughState } from '#lib/playthrough';
+import { foldLog } from '../fold-log.js';
+import type { ColdReads, ProjectionStore } from '../projection-store.js';
+import { Projector } from '../projector.js';
+import { readModelDigest, type DigestSource } from '../read-model-digest.js';
+import { randomFrom, writeRandomHistory } from './random-history.js';
+
+export interface ProjectionUnderTest {
+  readonly store: ProjectionStore & DigestSource;
+  readonly cold: ColdReads;
+}
+
+export const testTimers = {
+  after(ms: number, callback: () => void): () => void {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Everything a log holds, per partition. */
+export async function readAll(log: EventLog): Promise<readonly (readonly StoredRecord[])[]> {
+  const partitions: StoredRecord[][] = [];
+  for (let partition = 0; partition < log.partitions; partition++) {
+    const records: StoredRecord[] = [];
+    for await (const batch of log.read(partition, 0, { upTo: await log.end(partition) })) records.push(...batch.records);
+    partitions.push(records);
+  }
+  return partitions;
+}
+
+/** A projector that has folded everything, in batches of a random size, with a cache too small for all streams. */
+export async function projected(log: EventLog, store: ProjectionStore, seed: number): Promise<Projector> {
+  const random = randomFrom(seed + 1);
+  const options = { log, store, timers: testTimers, maxRecords: 1 + random(60), cacheBytes: random(3) === 0 ? 0 : random(60_000) };
+  const projector = await Projector.open(options);
+  for (let partition = 0; partition < log.partitions; partition++) await projector.catchUp(partition);
+  return projector;
+}
+
+/** The suite that every store of read models passes. */
+export function projectionContract(name: string, create: () => Promise<ProjectionUnderTest>, runs: number): void {
+  describe(`${name} as a store of read models`, () => {
+    it('holds what a fold of the log from 0 comes to, for random histories with duplicates, conflicts, reused ids and garbage', async () => {
+      for (let seed = 1; seed <= runs; seed++) {
+        const log = createMemoryLog({ partitions: 3, clock: { now: () => 1_000 + seed } });
+        const truth = await writeRandomHistory(log, { seed, partitions: 3, playthroughs: 6, records: 250 });
+        const { store } = await create();
+        await projected(log, store, seed);
+        const oracle = await foldLog(await log.id(), await readAll(log));
+        expect(await readModelDigest(store)).toEqual(await readModelDigest(oracle));
+        expect(oracle.rows('streams').size).toBe(truth.states.size);
+        for (const [stream, state] of truth.states) {
+          expect(stateFromJson(oracle.rows('streams').get(stream)?.state ?? '')).toEqual(state);
+        }
+      }
+    });
+
+    it('answers cold loads with the head, the window and the state the writer knows', async () => {
+      const log = createMemoryLog({ partitions: 2, clock: { now: () => 5 } });
+      const truth = await writeRandomHistory(log, { seed: 77, partitions: 2, playthroughs: 4, records: 500 });
+      const { store, cold } = await create();
+      await projected(log, store, 5);
+      for (let partition = 0; partition < 2; partition++) {
+        const loaded = await cold.load(partition, [...truth.states.keys(), 'playthrough/unheard-of']);
+        expect(loaded.position).toBe(await log.end(partition));
+        expect(await cold.position(partition)).toBe(loaded.position);
+        for (const [stream, row] of loaded.streams) {
+          expect(stateFromJson(row.state)).toEqual(truth.states.get(stream));
+          expect(row.head.version).toBe(truth.versions.get(stream));
+          expect(row.head.window).toHaveLength(64);
+          expect(row.head.window.at(-1)?.version).toBe(row.head.version);
+          const versions = row.head.window.map((command) => command.version);
+          expect(versions).toEqual([...versions].sort((a, b) => a - b));
+        }
+      }
+      expect((await cold.load(0, [...truth.states.keys()])).streams.size).toBeGreaterThan(0);
+    });
+
+    it('gives back every past turn so that folding it meets its recorded hash, also across snapshots', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 3, partitions: 1, playthroughs: 2, records: 200, mischief: 0 });
+      const { store, cold } = await create();
+      await projected(log, store, 9);
+      const oracle = await foldLog(await log.id(), await readAll(log));
+      let snapshots = 0;
+      for (const turn of oracle.rows('turns').values()) {
+        const past = await cold.past(`playthrough/${turn.playthroughId}`, turn.turn);
+        let state: PlaythroughState | null = stateFromJson(past?.snapshot ?? '');
+        for (const event of past?.events ?? []) state = playthrough.evolve(state, event as unknown as PlaythroughEvent);
+        expect(state === null ? null : stateHash(state)).toBe(past?.stateHash);
+        expect(state?.turn).toBe(turn.turn);
+        expect(past?.events.length ?? 0).toBeLessThan(100);
+        if (turn.snapshot !== null) snapshots++;
+      }
+      expect(snapshots).toBeGreaterThan(4);
+      const [some] = oracle.rows('playthroughs').values();
+      expect(await cold.past(`playthrough/${some?.id}`, 10_000)).toBeUndefined();
+      expect(await cold.past('playthrough/unheard-of', 0)).toBeUndefined();
+    });
+
+    it('remembers every accepted command, however long ago', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 4, partitions: 1, playthroughs: 1, records: 200 });
+      const { store, cold } = await create();
+      await projected(log, store, 2);
+      const oracle = await foldLog(await log.id(), await readAll(log));
+      const commands = [...oracle.rows('commands').values()];
+      expect(commands.length).toBeGreaterThan(64);
+      for (const { stream, commandId, commandDigest, version, offset } of commands) {
+        expect(await cold.accepted(stream, commandId)).toEqual({ commandId, commandDigest, version, offset });
+      }
+      expect(await cold.accepted(commands[0]?.stream ?? '', 'c:never')).toBeUndefined();
+    });
+
+    it('lists overdue playthroughs of one partition, oldest first', async () => {
+      const log = createMemoryLog({ partitions: 2, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 6, partitions: 2, playthroughs: 40, records: 400 });
+      const { store, cold } = await create();
+      await projected(log, store, 2);
+      const oracle = await foldLog(await log.id(), await readAll(log));
+      const due = [...oracle.rows('playthroughs').values()].filter((row) => row.partition === 1 && row.deadline !== null);
+      const sorted = due.sort((a, b) => (a.deadline ?? 0) - (b.deadline ?? 0));
+      expect(sorted.length).toBeGreaterThan(2);
+      const all = await cold.overdue(1, Number.MAX_SAFE_INTEGER, 100);
+      expect(all).toEqual(sorted.map((row) => ({ stream: `playthrough/${row.id}`, turn: row.turn })));
+      expect(await cold.overdue(1, sorted[1]?.deadline ?? 0, 100)).toEqual(all.slice(0, 1));
+      expect(await cold.overdue(1, Number.MAX_SAFE_INTEGER, 2)).toEqual(all.slice(0, 2));
+    });
+
+    it('lets one of two projectors write and the other nothing', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 8, partitions: 1, playthroughs: 3, records: 100 });
+      const { store } = await create();
+      const zombie: ProjectionStore = {
+        open: (logId, partitions) => store.open(logId, partitions),
+        readPosition: (partition) => store.readPosition(partition),
+        loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        // Paused between reading and writing, long enough for another projector to do all the work.
+        commit: async (changes) => {
+          await projected(log, store, 1);
+          return store.commit(changes);
+        },
+      };
+      const late = await Projector.open({ log, store: zombie, timers: testTimers, maxRecords: 10 });
+      await expect(late.catchUp(0)).rejects.toThrow(/no longer at 0/);
+      const oracle = await foldLog(await log.id(), await readAll(log));
+      expect(await readModelDigest(store)).toEqual(await readModelDigest(oracle));
+    });
+
+    it('refuses positions of another log and positions beyond the end, naming the command that mends it', async () => {
+      const { store } = await create();
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: 'the-log' });
+      await writeRandomHistory(log, { seed: 8, partitions: 1, playthroughs: 3, records: 20 });
+      await projected(log, store, 1);
+      const other = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: 'another' });
+      await expect(Projector.open({ log: other, store, timers: testTimers })).rejects.toMatchObject({ code: 'ANOTHER_LOG' });
+      const cut = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: 'the-log' });
+      await expect(Projector.open({ log: cut, store, timers: testTimers })).rejects.toMatchObject({ code: 'BEYOND_END' });
+      await expect(Projector.open({ log: cut, store, timers: testTimers })).rejects.toThrow(/fabula projection rebuild/);
+    });
+  });
+}

@@ -1,0 +1,180 @@
+import type { Pool } from 'pg';
+import type { AcceptedCommand, StreamId } from '#lib/decision';
+import { WINDOW_SIZE } from '#lib/decision';
+import type { LogId } from '#lib/log';
+import type { BatchChanges } from './batch-changes.js';
+import { binaryArray } from './binary-arrays.js';
+import { commitStatement } from './commit-statement.js';
+import { schemaOf } from './generation-ddl.js';
+import { ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
+import { checkPositions, DataRefused, positionText, type ProjectionPosition, type ProjectionStore } from './projection-store.js';
+import type { DigestSource } from './read-model-digest.js';
+import type { StoredStreamRow } from './read-model.js';
+import { columnName, rowText, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
+
+/** A generation in Postgres as a projector writes it: the live one, whichever that is, or a given one that is being built. */
+export class PostgresProjection implements ProjectionStore, DigestSource {
+  /** Which generation each partition's projector works on: looked up when it asks for its position, kept until it does so again. */
+  private readonly bound = new Map<number, number>();
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly target: LiveGeneration | number,
+  ) {}
+
+  async open(logId: LogId, partitions: number): Promise<readonly ProjectionPosition[]> {
+    const live = typeof this.target === 'number' ? this.target : (await ensureLiveGeneration(this.pool, logId, partitions)).n;
+    const positions = await readPositions(this.pool, live);
+    checkPositions(positions, logId, partitions);
+    return positions;
+  }
+
+  async readPosition(partition: number): Promise<ProjectionPosition> {
+    const generation = typeof this.target === 'number' ? this.target : await this.target.refresh();
+    this.bound.set(partition, generation);
+    const position = (await readPositions(this.pool, generation)).find((row) => row.partition === partition);
+    if (position === undefined) throw new RangeError(`generation ${generation} has no partition ${partition}`);
+    return position;
+  }
+
+  async loadStreams(partition: number, streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StoredStreamRow>> {
+    const rows = await queryGeneration<StoredStreamRecord>(this.pool, await this.generation(partition), 'load_streams', loadStreamsText, [
+      binaryArray('text', streams),
+    ]);
+    return new Map(rows.map((row) => [row.stream, storedStream(row)]));
+  }
+
+  async commit(changes: BatchChanges): Promise<'committed' | 'fenced'> {
+    const schema = schemaOf(await this.generation(changes.partition));
+    try {
+      const { rowCount } = await this.pool.query(encoded(schema, changes));
+      return rowCount === 1 ? 'committed' : 'fenced';
+    } catch (error) {
+      if (isUndefinedTable(error)) return 'fenced';
+      throw isDataError(error) ? new DataRefused(error.message, { cause: error }) : error;
+    }
+  }
+
+  async digestPositions(): Promise<readonly string[]> {
+    return (await readPositions(this.pool, await this.generation(0))).map(positionText);
+  }
+
+  async rowTexts(name: TableName): Promise<readonly string[]> {
+    const table = TABLES[name] as Table<never>;
+    const columns = Object.entries(table.columns) as [string, ColumnType][];
+    const schema = schemaOf(await this.generation(0));
+    const { rows } = await this.pool.query<AnyRow>(
+      `select ${columns.map(([property]) => `${columnName(property)} as "${property}"`).join(', ')} from ${schema}.${table.sql}`,
+    );
+    return rows.map((row) =>
+      rowText(table, Object.fromEntries(columns.map(([property, type]) => [property, fromSql(type, row[property])]))),
+    );
+  }
+
+  private async generation(partition: number): Promise<number> {
+    if (typeof this.target === 'number') return this.target;
+    return this.bound.get(partition) ?? this.target.current();
+  }
+}
+
+/** A value that has no place in its column is refused before Postgres sees it, in the same way. */
+function encoded(schema: string, changes: BatchChanges): ReturnType<typeof commitStatement> {
+  try {
+    return commitStatement(schema, changes);
+  } catch (error) {
+    if (error instanceof TypeError) throw new DataRefused(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** SQLSTATE classes: 22 data exception, 23 constraint violation, 54 program limit (an index entry too large). */
+function isDataError(error: unknown): error is Error {
+  const code = (error as { code?: unknown } | null)?.code;
+  return error instanceof Error && typeof code === 'string' && /^(22|23|54)[0-9A-Z]{3}$/.test(code);
+}
+
+function fromSql(type: ColumnType, value: unknown): unknown {
+  return type === 'int8' && typeof value === 'string' ? Number(value) : value;
+}
+
+interface PositionRecord {
+  readonly partition: number;
+  readonly log_id: string;
+  readonly next_offset: string;
+  readonly last_time: string;
+  readonly accepted: string;
+  readonly duplicate: string;
+  readonly reused: string;
+  readonly conflict: string;
+  readonly invalid: string;
+}
+
+export async function readPositions(pool: Pool, generation: number): Promise<readonly ProjectionPosition[]> {
+  const rows = await queryGeneration<PositionRecord>(
+    pool,
+    generation,
+    'positions',
+    (schema) => `select * from ${schema}.positions order by partition`,
+    [],
+  );
+  return rows.map((row) => ({
+    partition: row.partition,
+    logId: row.log_id,
+    nextOffset: Number(row.next_offset),
+    lastTime: Number(row.last_time),
+    verdicts: {
+      accepted: Number(row.accepted),
+      duplicate: Number(row.duplicate),
+      reused: Number(row.reused),
+      conflict: Number(row.conflict),
+      invalid: Number(row.invalid),
+    },
+  }));
+}
+
+export interface StoredStreamRecord {
+  readonly stream: string;
+  readonly version: string;
+  readonly previous: string | null;
+  readonly state: string | null;
+  readonly updated_offset: string;
+  readonly parked: string | null;
+  readonly accepted: string | null;
+}
+
+/** A stream's row with its window: one line per command, oldest first; command ids hold no spaces (see decision-record.ts). */
+export const STREAM_COLUMNS = 's.stream, s.version, s.previous, s.state, s.updated_offset, k.reason as parked, w.accepted';
+
+/** Joins to a row `s` of stream_heads. */
+export function streamJoins(schema: string): string {
+  return `left join ${schema}.parked k on k.stream = s.stream
+    left join lateral (
+      select string_agg(concat_ws(' ', c.version, c."offset", c.command_digest, c.command_id), E'\\n' order by c.version) as accepted
+      from (
+        select version, "offset", command_digest, command_id from ${schema}.stream_commands
+        where stream = s.stream order by version desc limit ${WINDOW_SIZE}
+      ) c
+    ) w on true`;
+}
+
+function loadStreamsText(schema: string): string {
+  return `select ${STREAM_COLUMNS} from ${schema}.stream_heads s ${streamJoins(schema)} where s.stream = any($1::text[])`;
+}
+
+export function storedStream(row: StoredStreamRecord): StoredStreamRow {
+  const { stream, previous, state, parked } = row;
+  return {
+    stream,
+    version: Number(row.version),
+    previous,
+    state,
+    updatedOffset: Number(row.updated_offset),
+    parked,
+    window: row.accepted === null ? [] : row.accepted.split('\n').map(acceptedCommand),
+  };
+}
+
+function acceptedCommand(line: string): AcceptedCommand {
+  const [version, offset, commandDigest, commandId] = line.split(' ') as [string, string, string, string];
+  return { commandId, commandDigest, version: Number(version), offset: Number(offset) };
+}
