@@ -67,8 +67,8 @@ function drafted(command: Draft, state: StoryStreamState | null, at: number): Un
   if (state !== null && state.id !== storyId) return refused('BAD_INPUT', 'this stream is of another story', { field: 'storyId' });
   const known = state?.versions.find((version) => version.hash === versionHash);
   if (known !== undefined && known.status !== 'retired' && known.lintErrors === lintErrors) return undefined;
-  if (known === undefined && state !== null && state.versions.length >= MAX_VERSIONS && !state.versions.some(isDraft)) {
-    return refused('BAD_INPUT', `a story has at most ${MAX_VERSIONS} published or retired versions`, { limit: MAX_VERSIONS });
+  if (known === undefined && state !== null && state.versions.length >= MAX_VERSIONS && leastNeeded(state.versions) < 0) {
+    return refused('BAD_INPUT', `a story has at most ${MAX_VERSIONS} published versions; retire one first`, { limit: MAX_VERSIONS });
   }
   return { type: 'StoryVersionDrafted', v: 1, storyId, versionHash, title, at, format, lintErrors, lintWarnings, passages };
 }
@@ -100,7 +100,11 @@ function evolve(state: StoryStreamState | null, event: StoryEvent): StoryStreamS
   }
 }
 
-const isDraft = (version: StoryVersion): boolean => version.status === 'draft';
+/** The version that is forgotten first, or -1: drafts before retired ones, oldest first, published ones never. */
+function leastNeeded(versions: readonly StoryVersion[]): number {
+  const draft = versions.findIndex((version) => version.status === 'draft');
+  return draft >= 0 ? draft : versions.findIndex((version) => version.status === 'retired');
+}
 
 function last(versions: readonly StoryVersion[], version: StoryVersion): readonly StoryVersion[] {
   return [...versions.filter((other) => other.hash !== version.hash), version];
@@ -108,8 +112,8 @@ function last(versions: readonly StoryVersion[], version: StoryVersion): readonl
 
 function withRoom(versions: readonly StoryVersion[], forOneMore: boolean): readonly StoryVersion[] {
   if (!forOneMore || versions.length < MAX_VERSIONS) return versions;
-  const oldest = versions.findIndex(isDraft);
-  return oldest < 0 ? versions : versions.toSpliced(oldest, 1);
+  const forgotten = leastNeeded(versions);
+  return forgotten < 0 ? versions : versions.toSpliced(forgotten, 1);
 }
 
 function inputProblem(command: unknown): Refusal | undefined {

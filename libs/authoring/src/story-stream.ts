@@ -25,8 +25,11 @@ export type StoryStreamState = {
   readonly versions: readonly StoryVersion[];
 };
 
-/** Beyond it the oldest draft is forgotten (importing it again brings it back); with so many published or retired, a new draft is refused. */
-export const MAX_VERSIONS = 200;
+/**
+ * So that the state stays below 64 KiB. Beyond it the oldest draft is forgotten, or else the oldest retired version (importing it again brings
+ * either back); with so many published, a new draft is refused until one is retired.
+ */
+export const MAX_VERSIONS = 64;
 export const MAX_TITLE = 200;
 
 export type StoryCommand =
