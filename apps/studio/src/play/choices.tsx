@@ -56,7 +56,7 @@ export function Choices(props: {
                 onClick={() => press(offer)}
               >
                 <span className="choice-key" aria-hidden="true">
-                  {offer.enabled ? (index < 9 ? index + 1 : '·') : '×'}
+                  {offer.enabled ? index < 9 ? index + 1 : '·' : <Lock />}
                 </span>
                 <span className="choice-words">
                   <span className="choice-label">
@@ -75,5 +75,14 @@ export function Choices(props: {
         })}
       </ol>
     </section>
+  );
+}
+
+function Lock() {
+  return (
+    <svg className="choice-lock" viewBox="0 0 16 16" width="14" height="14">
+      <path d="M5 7V5a3 3 0 0 1 6 0v2" />
+      <rect x="3.5" y="7" width="9" height="6.5" rx="1.5" />
+    </svg>
   );
 }

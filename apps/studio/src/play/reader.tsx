@@ -63,6 +63,7 @@ export function Reader(props: {
   if (playthrough === undefined) {
     return (
       <PageFrame onLibrary={props.onLibrary}>
+        <h1 className="unseen">Your story</h1>
         {problem === undefined ? (
           <Loading words="Finding your page…" />
         ) : (
@@ -112,6 +113,7 @@ export function Reader(props: {
           .
         </p>
       )}
+      {moment.deadline !== null && !ended && <Deadline key={moment.deadline} at={moment.deadline} onDue={() => void refresh()} />}
       <article key={playthrough.turn} className="passage" lang={story.language} data-testid="passage" data-turn={playthrough.turn}>
         <h1 ref={heading} tabIndex={-1} className="passage-title">
           {plainOf(moment.passage.title)}
@@ -129,7 +131,6 @@ export function Reader(props: {
         />
       )}
       {problem && !failed && <ProblemNotice problem={problem} retry={() => void refresh()} />}
-      {moment.deadline !== null && !ended && <Deadline key={moment.deadline} at={moment.deadline} onDue={() => void refresh()} />}
       {ended ? (
         <Ending
           title={moment.endingTitle ?? moment.ending ?? 'The end'}
