@@ -15,3 +15,6 @@ export { canonicalStory, storyHash } from './story-hash.js';
 export { compileStory, StoryNotPlayable } from './compile-story.js';
 export { normaliseStory, parseCanonicalStory, NotCanonicalStory, drawId, type NormalisedStory } from './normalise-story.js';
 export { authorForm } from './author-form.js';
+export { endingNode, graphOf, RETURN_NODE, toDot, toMermaid, type GraphEdge, type GraphNode, type StoryGraph } from './story-graph.js';
+export { lintStory } from './lint-story.js';
+export { lintDocs } from './lint-docs.js';
