@@ -64,7 +64,6 @@ export const SOURCE_PROBLEMS = {
   number: 'FAB-G907',
   key: 'FAB-G908',
   macro: 'FAB-G909',
-  notExpressible: 'FAB-G910',
 } as const;
 
 export function sourceProblem(

@@ -10,7 +10,7 @@ const storyOf = (form: object): Story => {
 };
 
 describe('Export and import', () => {
-  const runs = process.env['FABULA_TEST_LONG'] === undefined ? 150 : 5_000;
+  const runs = process.env['FABULA_TEST_LONG'] === undefined ? 80 : 5_000;
 
   it.each(['json', 'yaml', 'twee'] as const)('a story exported to %s and imported again is the same story', (format) => {
     fc.assert(

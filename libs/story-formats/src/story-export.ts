@@ -1,5 +1,5 @@
 import { authorForm, type Story } from '#lib/story';
-import { stringify } from 'yaml';
+import { Document, isScalar, Scalar, visit } from 'yaml';
 import type { StoryFormat } from './import-result.js';
 import { exportTwee } from './twee-export.js';
 
@@ -9,8 +9,21 @@ export function exportStory(story: Story, format: StoryFormat): string {
     case 'json':
       return `${JSON.stringify(authorForm(story), null, 2)}\n`;
     case 'yaml':
-      return stringify(authorForm(story), { aliasDuplicateObjects: false, lineWidth: 120, version: '1.2', schema: 'core' });
+      return writeYaml(authorForm(story));
     case 'twee':
       return exportTwee(story);
   }
+}
+
+/** Texts with blanks at an edge of a line, or with control characters, are written in double quotes: block scalars lose them. */
+const fragile = /^\s|\s$|[ \t]\n|\n[ \t]|[^\P{Cc}\n]|[\u2028\u2029\ufeff]/u;
+
+function writeYaml(form: object): string {
+  const document = new Document(form, { version: '1.2', schema: 'core', aliasDuplicateObjects: false });
+  visit(document, {
+    Scalar(_, node) {
+      if (isScalar(node) && typeof node.value === 'string' && fragile.test(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document.toString({ lineWidth: 0 });
 }

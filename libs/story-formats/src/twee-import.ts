@@ -156,12 +156,13 @@ class TweeDrafter {
     const { data, title } = this.document;
     const own = record(data?.['fabula']);
     const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
-    const author = text(own['author']) ?? text(this.special('StoryAuthor')?.text.trim());
+    const exact = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+    const author = exact(own['author']) ?? text(this.special('StoryAuthor')?.text.trim());
     const name = text(own['title']) ?? text(title) ?? 'Untitled';
     const start = text(data?.['start']) ?? kept.find((passage) => passage.name === 'Start')?.name ?? kept[0]?.name ?? 'Start';
     const at = this.document.passages.find((passage) => passage.name === 'StoryData') ?? this.document.passages[0];
     this.place('', { line: at?.line ?? 1, column: 1 });
-    const description = text(own['description']);
+    const description = exact(own['description']);
     return {
       fabula: 1,
       id: this.options.id ?? text(own['id']) ?? (slug(name) || 'story'),
