@@ -1,5 +1,5 @@
 import type { Rejection } from '#lib/decision';
-import type { CompiledStory } from '#lib/story';
+import type { CompiledStory, Value } from '#lib/story';
 import { inputProblem, seedOf } from './command-input.js';
 import { EffectRun, StoryFault } from './effects.js';
 import { counted, evolve } from './evolve.js';
@@ -18,6 +18,11 @@ type Decision = readonly PlaythroughEvent[] | Rejection<PlaythroughRejectionCode
 
 /** A record holds 128 KiB with its envelope; a move whose events need more is refused here, where it can be said clearly. */
 const MAX_EVENTS_BYTES = 120 * 1024;
+/** Upper bounds of one offer (ids of 130 and guards of 200 UTF-16 units, escaped) and one draw (id of 256, an enum's member) in a record. */
+const MAX_OFFER_BYTES = 2_100;
+const MAX_DRAW_BYTES = 2_400;
+/** A member of an enum or set, of 120 UTF-16 units, or a variable's name. */
+const MAX_MEMBER_BYTES = 400;
 
 /**
  * What a command does to a playthrough: events, or why not. Pure and total, whatever the command is. An empty list means that the
@@ -59,6 +64,7 @@ function decided(command: PlaythroughCommand, state: PlaythroughState | null, co
 /** Each event with the hash of the state after it, computed by the very fold that will check it. */
 function withHashes(state: PlaythroughState | null, events: readonly Unhashed[]): readonly PlaythroughEvent[] {
   let current = state;
+  let largest = 0;
   const hashed: PlaythroughEvent[] = [];
   for (const unhashed of events) {
     const event = { ...unhashed, stateHash: '' };
@@ -72,18 +78,34 @@ function withHashes(state: PlaythroughState | null, events: readonly Unhashed[])
         limit: MAX_STATE_BYTES,
       });
     }
+    largest = Math.max(largest, size);
     event.stateHash = jsonHash(json);
     hashed.push(event);
   }
-  const size = Buffer.byteLength(JSON.stringify(hashed));
-  if (size > MAX_EVENTS_BYTES) {
-    throw new Refused('STATE_TOO_LARGE', `the record would need ${size} bytes, more than ${MAX_EVENTS_BYTES}`, {
-      size,
-      limit: MAX_EVENTS_BYTES,
-    });
-  }
+  checkRecordSize(hashed, largest);
   return hashed;
 }
+
+/** Measured only where it may matter: an upper bound is a few additions, and nearly always enough. */
+function checkRecordSize(events: readonly PlaythroughEvent[], stateBytes: number): void {
+  let roughly = stateBytes + 4_096;
+  for (const event of events) {
+    if ('draws' in event) roughly += event.draws.length * MAX_DRAW_BYTES;
+    if (!('offered' in event)) continue;
+    roughly += event.offered.length * MAX_OFFER_BYTES;
+    for (const { from, to } of event.changes) roughly += largestForm(from) + largestForm(to);
+    for (const name of Object.keys(event.guardInputs)) roughly += largestForm(event.guardInputs[name] as Value);
+  }
+  if (roughly <= MAX_EVENTS_BYTES) return;
+  const size = Buffer.byteLength(JSON.stringify(events));
+  if (size <= MAX_EVENTS_BYTES) return;
+  throw new Refused('STATE_TOO_LARGE', `the record would need ${size} bytes, more than ${MAX_EVENTS_BYTES}`, {
+    size,
+    limit: MAX_EVENTS_BYTES,
+  });
+}
+
+const largestForm = (value: Value): number => MAX_MEMBER_BYTES * (1 + (typeof value === 'object' ? value.length : 0));
 
 function started(command: Command<'start'>, context: PlaythroughContext): readonly Unhashed[] {
   const { story, playthroughId, reader, now: at } = context;

@@ -61,23 +61,16 @@ function offerOf(choice: CompiledChoice, kind: 'normal' | 'fallback', scope: Sco
   if (usedUp(choice, scope)) return hidden(choice, kind, 'once');
   const visible = holdsIfAny(choice.visibleWhen, scope);
   if (visible !== true) return hidden(choice, kind, visible);
-  const base = { choiceId: choice.id, visible: true, kind, label: choice.label, labelHash: choice.labelHash, takes: { choice } };
-  const enabled = holdsIfAny(choice.enabledWhen, scope);
-  if (enabled === true) return { ...base, enabled: true };
-  return { ...base, enabled: false, failed: enabled, ...(choice.reason !== undefined && { reason: choice.reason }) };
+  const { id: choiceId, label, labelHash, reason } = choice;
+  const failed = holdsIfAny(choice.enabledWhen, scope);
+  if (failed === true) return { choiceId, visible: true, enabled: true, kind, label, labelHash, takes: { choice } };
+  const locked: PlaythroughOffer = { choiceId, visible: true, enabled: false, failed, kind, label, labelHash, takes: { choice } };
+  return reason === undefined ? locked : { ...locked, reason };
 }
 
 function hidden(choice: CompiledChoice, kind: 'normal' | 'fallback', failed: string): PlaythroughOffer {
-  return {
-    choiceId: choice.id,
-    visible: false,
-    enabled: false,
-    failed,
-    kind,
-    label: choice.label,
-    labelHash: choice.labelHash,
-    takes: { choice },
-  };
+  const { id: choiceId, label, labelHash } = choice;
+  return { choiceId, visible: false, enabled: false, failed, kind, label, labelHash, takes: { choice } };
 }
 
 function holdsIfAny(guard: CompiledExpression<boolean> | undefined, scope: Scope): true | string {

@@ -203,6 +203,16 @@ describe('storylets', () => {
     }
   });
 
+  it('stop at the limit of the hub, those of the highest priority first and equals by id', () => {
+    const night = (priority: number) => passage([choice('back', { return: true })], { tags: ['night'], offerWhen: expr('true'), priority });
+    const hub = passage([], { storylets: { tag: 'night', limit: 2 } });
+    const player = started(story({ start: hub, c: night(0), b: night(5), a: night(5), d: night(9) }));
+    player.choose('storylet:a');
+    expect(player.events.at(-1)).toMatchObject({ offered: [{ choiceId: 'storylet:d' }, { choiceId: 'storylet:a' }] });
+    player.choose('back');
+    expect(player.rejection({ type: 'choose', choiceId: 'storylet:b', turn: 2 }).rejected).toBe('CHOICE_UNKNOWN');
+  });
+
   it('go to the start passage where there is nothing to come back to', () => {
     const lost = story({ start: passage([choice('go', 'away')]), away: passage([choice('back', { return: true })]) });
     const player = started(lost);
@@ -474,5 +484,31 @@ describe('the size of a state', () => {
     }
     expect(refused).toMatchObject({ rejected: 'STATE_TOO_LARGE', details: { limit: MAX_STATE_BYTES } });
     expect(Buffer.byteLength(stateToJson(player.current))).toBeGreaterThan(MAX_STATE_BYTES - 400);
+  });
+
+  it('is refused too when only its record would not fit, though before and after it do', () => {
+    const members = Array.from({ length: 64 }, (_, i) => `${'橋'.repeat(110)}${i}`);
+    const names = Array.from({ length: 8 }, (_, i) => `bag_${i}`);
+    const bags = Object.fromEntries(names.map((bag) => [bag, { type: 'set', public: true, values: members, default: [] } as const]));
+    const full = members.slice(0, 20);
+    const fill = names.map((bag) => ({ do: 'set', variable: bag, to: { op: 'set', members: full } }) as const);
+    const other = names.map((bag) => ({ do: 'set', variable: bag, to: { op: 'set', members: members.slice(40, 61) } }) as const);
+    const player = started(
+      story(
+        {
+          start: passage([
+            choice('fill', 'start', { effects: fill }),
+            choice('other', 'start', { effects: other, enabledWhen: names.map((bag) => `size(${bag}) > 0`).join(' && ') }),
+            choice('on', 'start'),
+          ]),
+        },
+        bags,
+      ),
+    );
+    player.choose('fill');
+    expect(Buffer.byteLength(stateToJson(player.current))).toBeGreaterThan(50_000);
+    player.choose('on');
+    const refused = player.rejection({ type: 'choose', choiceId: 'other', turn: 2 });
+    expect(refused).toMatchObject({ rejected: 'STATE_TOO_LARGE', message: expect.stringContaining('the record') });
   });
 });
