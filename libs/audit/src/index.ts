@@ -26,3 +26,8 @@ export {
   type SearchQuery,
 } from './search.js';
 export type { ExportJob, ExportRange, ExportState } from './export-job.js';
+export { openSigningKey, SigningKeyUnusable } from './signing-key.js';
+export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
+export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';
+export type { RootLeaf } from './root-leaf.js';
+export { ProofRefused, Proofs, type ConsistencyProof, type InclusionProof } from './proofs.js';

@@ -1,0 +1,275 @@
+import { errorText, type Clock, type Timers } from '#lib/platform';
+import type { LogId } from '#lib/log';
+import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type KeptNote, type StoredLeaf } from './audit-store.js';
+import { partitionLog, type LogName } from './log-name.js';
+import type { NoteKeeper } from './note-keeper.js';
+import { rederiveRoot } from './rederive.js';
+import { rootLeafBytes } from './root-leaf.js';
+import { edgeTiles, TreeGrowth } from './tree-growth.js';
+import { isKeyName, leafHash, openCheckpointNote, signCheckpointNote, treeSize, type NoteSigner } from './tlog/index.js';
+
+export interface NotaryOptions {
+  readonly store: AuditStore;
+  readonly logId: LogId;
+  readonly partitions: number;
+  /** Signs every note; its name is the configured name of the audit. */
+  readonly signer: NoteSigner;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Remembers released notes outside the store. */
+  readonly keeper?: NoteKeeper;
+  /** How often a grown tree is signed; default 10 s. Shorter: fresher proofs, more notes. */
+  readonly intervalMs?: number;
+  /** An idle tree's note is published again after this; default 10 min: proof of silence. */
+  readonly republishMs?: number;
+  readonly onStatus?: (status: NotaryStatus) => void;
+}
+
+export interface NotaryStatus {
+  readonly log: LogName;
+  /** `behind`: the tree is smaller than its note (a rebuild); `waiting`: an outage; `stopped`: needs a person. */
+  readonly state: 'idle' | 'current' | 'behind' | 'waiting' | 'stopped';
+  readonly size: bigint;
+  readonly signedAt: number | null;
+  readonly problem?: { readonly code: string; readonly message: string; readonly remedy?: string };
+}
+
+export const DEFAULT_INTERVAL_MS = 10_000;
+export const DEFAULT_REPUBLISH_MS = 600_000;
+
+const REBUILD_NOTES = 500;
+const RESTORE = 'restore fabula.audit_notes from a backup';
+
+function otherLog(head: AuditHead, logId: LogId): AuditStopped {
+  return new AuditStopped(
+    'OTHER_LOG',
+    head.log,
+    `its tree was built from log ${head.logId}, this is log ${logId}`,
+    'run `fabula audit rebuild`',
+  );
+}
+
+/** What names a tree to the world: configured name, log id, tree. */
+export function originOf(name: string, logId: LogId, log: LogName): string {
+  return `${name}/${logId}/${log}`;
+}
+
+/**
+ * Signs checkpoint notes: per partition, and a root note over them all. A root is derived again from stored bytes before it is signed,
+ * kept before it is released, and never smaller than or inconsistent with what was signed before.
+ */
+export class Notary {
+  private readonly statuses = new Map<LogName, NotaryStatus>();
+
+  constructor(private readonly options: NotaryOptions) {
+    if (!isKeyName(this.origin('root'))) throw new RangeError(`"${this.origin('root')}" cannot name a log: no spaces, no plus`);
+    for (const log of this.logs()) this.statuses.set(log, { log, state: 'idle', size: 0n, signedAt: null });
+  }
+
+  status(): readonly NotaryStatus[] {
+    return [...this.statuses.values()];
+  }
+  origin(log: LogName): string {
+    return originOf(this.options.signer.name, this.options.logId, log);
+  }
+
+  /** Signs at every interval until the signal aborts; never rejects. A stopped tree does not hold up the others. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.sign();
+      await this.sleep(this.options.intervalMs ?? DEFAULT_INTERVAL_MS, signal);
+    }
+  }
+
+  /** One round: every grown tree gets its note, then the root tree. Problems go to `status`, except those of the caller's making. */
+  async sign(): Promise<void> {
+    const { store, logId } = this.options;
+    const unsigned: Pick<KeptNote, 'log' | 'size' | 'root'>[] = [];
+    for (let partition = 0; partition < this.options.partitions; partition++) {
+      const log = partitionLog(partition);
+      await this.guarded(log, async () => {
+        const grown = await this.grown(await store.open(log, logId));
+        if (grown !== undefined) unsigned.push(grown);
+      });
+    }
+    await this.guarded('root', async () => {
+      const root = await store.open('root', logId);
+      if (root.logId !== logId) throw otherLog(root, logId);
+      while (await store.transact('root', (transaction) => this.rebuildRoot(transaction)));
+      if (unsigned.length > 0) {
+        const kept = await store.transact('root', (transaction) => this.keepPartitionNotes(transaction, unsigned));
+        for (const note of kept) await this.released(note);
+      }
+      const grown = await this.grown(await store.open('root', logId));
+      if (grown === undefined) return;
+      const note = this.signed(grown, null);
+      await store.transact('root', async (transaction) => {
+        if (((await transaction.latestNote('root'))?.size ?? -1n) >= note.size) return;
+        await transaction.keepNotes([note]);
+      });
+      await this.released(note);
+    });
+  }
+
+  /** The tree's derived size and root when it has grown since its newest note; checks that note first. */
+  private async grown(head: AuditHead): Promise<Pick<KeptNote, 'log' | 'size' | 'root'> | undefined> {
+    const { store, logId, clock } = this.options;
+    const { log } = head;
+    if (head.logId !== logId) throw otherLog(head, logId);
+    const newest = await store.latestNote(log, logId);
+    if (newest !== undefined) this.check(newest);
+    await this.compareWithKeeper(log, newest);
+    if (newest !== undefined && head.size < newest.size) {
+      this.report({ log, state: 'behind', size: newest.size, signedAt: newest.signedAt });
+      return undefined;
+    }
+    if (head.size === (newest?.size ?? 0n)) {
+      const now = clock.now();
+      if (newest !== undefined && now - newest.publishedAt >= (this.options.republishMs ?? DEFAULT_REPUBLISH_MS)) {
+        await rederiveRoot(store, head, newest);
+        await store.republish(log, logId, newest.size, now);
+      }
+      this.report({ log, state: newest === undefined ? 'idle' : 'current', size: head.size, signedAt: newest?.signedAt ?? null });
+      return undefined;
+    }
+    return { log, size: head.size, root: await rederiveRoot(store, head, newest) };
+  }
+
+  /** The store may have been tampered with: a note counts only if our key signed just that. */
+  private check(note: KeptNote): void {
+    const { log } = note;
+    let problem: string | undefined;
+    try {
+      const opened = openCheckpointNote(note.note, [this.options.signer.verifier]);
+      if (opened.origin !== this.origin(log) || opened.size !== note.size || !opened.root.equals(note.root))
+        problem = 'it says something else';
+    } catch (error) {
+      problem = errorText(error);
+    }
+    if (problem === undefined) return;
+    throw new AuditStopped(
+      'NOTE_DISAGREES',
+      log,
+      `the kept note of size ${note.size} is not ours: ${problem}`,
+      'find what was changed with `fabula audit verify --store`',
+    );
+  }
+
+  private async compareWithKeeper(log: LogName, newest: KeptNote | undefined): Promise<void> {
+    const text = await this.options.keeper?.newest(log);
+    if (text === undefined) return;
+    let outside;
+    try {
+      outside = openCheckpointNote(text, [this.options.signer.verifier]);
+    } catch (error) {
+      throw new AuditStopped(
+        'NOTE_DISAGREES',
+        log,
+        `the note kept outside the store is not ours: ${errorText(error)}`,
+        'compare it with a backup',
+      );
+    }
+    // Notes of an earlier log or name say nothing about this one.
+    if (outside.origin !== this.origin(log)) return;
+    const agrees = newest !== undefined && newest.size >= outside.size && (newest.size > outside.size || newest.root.equals(outside.root));
+    if (agrees) return;
+    const message = `a note of size ${outside.size} was released, the store knows ${newest?.size ?? 'none'}: the store was set back`;
+    throw new AuditStopped('NOTE_DISAGREES', log, message, 'restore the newest backup of fabula.audit_notes and of the root tree');
+  }
+
+  /** In one transaction: the notes, and the root tree's leaves about them. A second notary finds its notes kept already. */
+  private async keepPartitionNotes(
+    transaction: AuditTransaction,
+    unsigned: readonly Pick<KeptNote, 'log' | 'size' | 'root'>[],
+  ): Promise<KeptNote[]> {
+    const notes: KeptNote[] = [];
+    for (const one of unsigned) {
+      if (((await transaction.latestNote(one.log))?.size ?? -1n) >= one.size) continue;
+      notes.push(this.signed(one, transaction.head.size + BigInt(notes.length)));
+    }
+    if (notes.length === 0) return [];
+    await this.growRoot(transaction, notes);
+    await transaction.keepNotes(notes);
+    return notes;
+  }
+
+  /** After the root tree was forgotten: its leaves again, from the kept notes. Answers whether there may be more. */
+  private async rebuildRoot(transaction: AuditTransaction): Promise<boolean> {
+    const notes = await this.options.store.notesInRoot(this.options.logId, transaction.head.size, REBUILD_NOTES);
+    if (notes.length > 0) await this.growRoot(transaction, notes);
+    return notes.length === REBUILD_NOTES;
+  }
+
+  private async growRoot(transaction: AuditTransaction, notes: readonly KeptNote[]): Promise<void> {
+    const { head } = transaction;
+    const growth = new TreeGrowth(head, await transaction.tiles(edgeTiles(head.size)));
+    const signed = await transaction.notes(head.size, head.size + BigInt(notes.length));
+    const leaves: StoredLeaf[] = [];
+    let { previousLeaf } = head;
+    for (const { log, rootIndex, signedAt, note } of notes) {
+      const index = growth.size;
+      if (rootIndex !== index) throw new AuditStopped('STORE_CORRUPT', 'root', `the note for its leaf ${index} is missing`, RESTORE);
+      const bytes = rootLeafBytes({ logId: head.logId, index, tree: log, signedAt, note, previousLeaf });
+      leaves.push({ index, offset: Number(index), time: signedAt, bytes, stream: null, correlationId: null, actor: null, accepted: false });
+      previousLeaf = leafHash(bytes);
+      growth.append(previousLeaf);
+      const kept = signed.find(({ size }) => size === growth.size);
+      if (kept !== undefined && !kept.root.equals(growth.root())) {
+        throw new AuditStopped('NOTE_DISAGREES', 'root', `the kept notes give another root at size ${kept.size} than was signed`, RESTORE);
+      }
+    }
+    const next: AuditHead = { ...head, nextOffset: Number(growth.size), size: growth.size, frontier: growth.hashes, previousLeaf };
+    await transaction.grow({ leaves, tiles: growth.takeChanged(), head: next });
+  }
+
+  private signed(tree: Pick<KeptNote, 'log' | 'size' | 'root'>, rootIndex: bigint | null): KeptNote {
+    const { logId, signer, clock } = this.options;
+    const note = signCheckpointNote({ origin: this.origin(tree.log), size: treeSize(tree.size), root: tree.root }, signer);
+    const now = clock.now();
+    return { ...tree, logId, note, signedAt: now, publishedAt: now, rootIndex };
+  }
+
+  private async released(note: KeptNote): Promise<void> {
+    await this.options.keeper?.keep(note.log, note.note);
+    this.report({ log: note.log, state: 'current', size: note.size, signedAt: note.signedAt });
+  }
+
+  private async guarded(log: LogName, work: () => Promise<void>): Promise<void> {
+    const status = this.statuses.get(log) as NotaryStatus;
+    if (status.state === 'stopped') return;
+    try {
+      await work();
+    } catch (error) {
+      const stopped = error instanceof AuditStopped;
+      const problem = stopped
+        ? { code: error.code, message: error.message, remedy: error.remedy }
+        : { code: 'OUTAGE', message: errorText(error) };
+      this.report({ ...status, state: stopped ? 'stopped' : 'waiting', problem });
+    }
+  }
+
+  private logs(): LogName[] {
+    return [...Array.from({ length: this.options.partitions }, (_, partition) => partitionLog(partition)), 'root'];
+  }
+
+  private report(status: NotaryStatus): void {
+    this.statuses.set(status.log, status);
+    this.options.onStatus?.(status);
+  }
+
+  private sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const cancel = this.options.timers.after(ms, done);
+      function done(): void {
+        signal.removeEventListener('abort', aborted);
+        resolve();
+      }
+      function aborted(): void {
+        cancel();
+        done();
+      }
+      signal.addEventListener('abort', aborted, { once: true });
+    });
+  }
+}

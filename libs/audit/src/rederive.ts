@@ -1,0 +1,67 @@
+import { AuditStopped, type AuditHead, type AuditStore } from './audit-store.js';
+import type { LogName } from './log-name.js';
+import { cover, Frontier, leafHash, tileHashReader, TileMissing, TILE_HEIGHT, type Hash } from './tlog/index.js';
+
+const LOOK = 'find the place with `fabula audit verify --store`';
+
+/** A size and root that were signed. */
+export interface SignedRoot {
+  readonly size: bigint;
+  readonly root: Hash;
+}
+
+/**
+ * Root of the tree at `head.size`, derived again from stored bytes: the stored hashes must give the root that was signed last, and every
+ * leaf since then is hashed anew and compared with what the tree stores about it. Memory O(log n); time in the leaves since `signed`.
+ * (One flipped bit in one stored leaf hash once retired a certificate log: it had been signed.)
+ * @throws AuditStopped naming the first place that contradicts itself
+ */
+export async function rederiveRoot(store: AuditStore, head: AuditHead, signed: SignedRoot | undefined): Promise<Hash> {
+  const { log } = head;
+  const frontier = signed === undefined ? new Frontier() : await signedFrontier(store, log, signed);
+  for await (const page of store.leaves(log, frontier.size, head.size)) {
+    const tiles = new Map<string, { level: number; index: bigint; first: number; hashes: Hash[] }>();
+    for (const leaf of page.leaves) {
+      if (leaf.index !== frontier.size) throw corrupt(log, `leaf ${frontier.size} is missing`);
+      frontier.append(leafHash(leaf.bytes), (node, hash) => {
+        if (node.level % TILE_HEIGHT !== 0) return;
+        const level = node.level / TILE_HEIGHT;
+        const index = node.index >> BigInt(TILE_HEIGHT);
+        const key = `${level}/${index}`;
+        const tile = tiles.get(key);
+        if (tile === undefined) tiles.set(key, { level, index, first: Number(node.index & 255n), hashes: [hash] });
+        else tile.hashes.push(hash);
+      });
+    }
+    const wanted = [...tiles.values()];
+    const stored = await store.tiles(log, wanted);
+    wanted.forEach(({ level, index, first, hashes }, i) => {
+      const place = hashes.findIndex((hash, at) => stored[i]?.subarray((first + at) * 32, (first + at + 1) * 32).equals(hash) !== true);
+      if (place >= 0)
+        throw corrupt(log, `${subtree(level, index * 256n + BigInt(first + place))} has another hash than the tree holds for it`);
+    });
+  }
+  if (frontier.size !== head.size) throw corrupt(log, `leaf ${frontier.size} is missing, the head counts ${head.size}`);
+  if (!frontier.hashes.every((hash, i) => head.frontier[i]?.equals(hash)))
+    throw corrupt(log, 'the head has another frontier than its leaves');
+  return frontier.root();
+}
+
+async function signedFrontier(store: AuditStore, log: LogName, signed: SignedRoot): Promise<Frontier> {
+  const reader = tileHashReader((tiles) => store.tiles(log, tiles));
+  try {
+    const frontier = new Frontier(signed.size, await reader.readHashes(cover(0n, signed.size)));
+    if (frontier.root().equals(signed.root)) return frontier;
+  } catch (error) {
+    if (error instanceof TileMissing) throw corrupt(log, error.message);
+    throw error;
+  }
+  throw new AuditStopped('NOTE_DISAGREES', log, `its stored hashes do not give the root signed at size ${signed.size}`, LOOK);
+}
+
+function subtree(level: number, index: bigint): string {
+  return level === 0 ? `leaf ${index}` : `the subtree of level ${level * TILE_HEIGHT} at ${index}`;
+}
+function corrupt(log: LogName, message: string): AuditStopped {
+  return new AuditStopped('STORE_CORRUPT', log, message, LOOK);
+}
