@@ -38,15 +38,16 @@ export class Asides {
     return 'answered';
   }
 
-  /** Whether a command that is rejected now may have been accepted so long ago that the head's window has forgotten it. */
+  /** Whether a command that has no effect now may have been accepted so long ago that the head's window has forgotten it. */
   mayBeOlder(command: PendingCommand, { head }: HotStream, state: StreamState | null): boolean {
     return head.window.length >= WINDOW_SIZE && command.kind.mayBeOlder(command.request.command, state);
   }
 
-  async rejected(command: PendingCommand, hot: HotStream, rejection: Rejection, state: StreamState | null): Promise<AsideEnd> {
+  /** Answers as it was accepted then; otherwise as it would be answered now. */
+  async older(command: PendingCommand, hot: HotStream, otherwise: () => void): Promise<AsideEnd> {
     const first = await this.history.beforeWindow(command, hot.head);
     if (first === undefined) {
-      this.reject(command, rejection, state);
+      otherwise();
       return 'answered';
     }
     if (first.commandDigest !== command.digest) {

@@ -30,6 +30,8 @@ export interface WriterContext {
   onAlarm(message: string): void;
 }
 
+type Refused = Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>;
+
 const RECOVERING = 'the partition is being recovered';
 const REUSED = 'this commandId was used for another command';
 
@@ -224,7 +226,7 @@ export class PartitionWriter {
         this.aside(command, this.asides.repeated(command, hot, step.first));
         break;
       case 'nothing':
-        this.asides.nothing(command, hot, step.state);
+        this.withoutRecord(command, hot, step.state, () => this.asides.nothing(command, hot, step.state));
         break;
       case 'rejected':
         this.reject(command, hot, step);
@@ -253,13 +255,14 @@ export class PartitionWriter {
     );
   }
 
-  private reject(
-    command: PendingCommand,
-    hot: HotStream,
-    { rejection, state }: Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>,
-  ): void {
-    if (this.asides.mayBeOlder(command, hot, state)) this.aside(command, this.asides.rejected(command, hot, rejection, state));
-    else this.asides.reject(command, rejection, state);
+  /** A command that leads to no record is answered now, unless it may be the retry of one accepted long ago. */
+  private withoutRecord(command: PendingCommand, hot: HotStream, state: StreamState | null, answer: () => void): void {
+    if (this.asides.mayBeOlder(command, hot, state)) this.aside(command, this.asides.older(command, hot, answer));
+    else answer();
+  }
+
+  private reject(command: PendingCommand, hot: HotStream, { rejection, state }: Refused): void {
+    this.withoutRecord(command, hot, state, () => this.asides.reject(command, rejection, state));
   }
 
   /** Another writer may have been here: read what it wrote before telling a caller that its turn does not exist. */
@@ -358,18 +361,21 @@ export class PartitionWriter {
       command.sent = false;
       if (overtaken.has(hot)) again.push(command);
       else if (dependent.kind === 'rejected') this.reject(command, hot, dependent);
-      else this.aside(command, this.asides.repeated(command, hot, { offset: dependent.of.offset, version: dependent.of.head.version }));
+      // The first of the two may stand elsewhere than foreseen: its verdict says where.
+      else this.answer(command, dependent.of, verdictOf(dependent.of), true);
     }
     this.decideAgain(again);
   }
 
-  private answer(command: PendingCommand, { hot, record }: PlannedRecord, settled: Exclude<Settled, { kind: 'conflict' }>): void {
+  private answer(command: PendingCommand, { hot, record }: PlannedRecord, settled: Settled, duplicate = false): void {
+    if (settled.kind === 'conflict') throw new Error('a conflict is no answer');
     if (settled.kind === 'reused') return command.fail(new EngineFailure('COMMAND_REUSED', REUSED));
     if (settled.kind === 'duplicate') return this.aside(command, this.asides.repeated(command, hot, settled.first));
-    const { offset, version, state } = settled;
+    const { offset, version } = settled;
+    const state = duplicate ? hot.state : settled.state;
     if (state === null) return this.refuseParked(command, hot.parked ?? 'its state cannot be folded');
     const turn = hot.kind.turnOf(record.events);
-    command.answer({ kind: 'accepted', duplicate: false, partition: this.partition, offset, turn, version, state });
+    command.answer({ kind: 'accepted', duplicate, partition: this.partition, offset, turn, version, state });
   }
 
   /** Other writers were faster: the streams stand where the log says now. */

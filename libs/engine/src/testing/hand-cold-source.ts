@@ -92,7 +92,7 @@ export class HandColdSource implements ColdSource {
   async overdue(partition: number, before: number, limit: number): ReturnType<ColdSource['overdue']> {
     this.called('overdue');
     const due = [...this.rows].flatMap(([stream, { playthrough }]) =>
-      playthrough?.deadline != null && playthrough.deadline < before ? [{ stream, turn: playthrough.turn }] : [],
+      (playthrough?.deadline ?? Infinity) < before && playthrough !== null ? [{ stream, turn: playthrough.turn }] : [],
     );
     return partition === 0 ? due.slice(0, limit) : [];
   }

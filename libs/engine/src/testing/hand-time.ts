@@ -32,7 +32,7 @@ export class HandTime implements Clock, Timers {
 }
 
 /** Lets everything that waits for promises only (no timer, no I/O) run as far as it goes. */
-export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)); // oxlint-disable-line no-restricted-globals -- the tests' own waiting
 
 /** Ids in a row: `00…01`, `00…02`. */
 export class CountedIds implements Ids {
