@@ -8,6 +8,8 @@ describe('draws', () => {
   it('give the results of the test vector, for ever', () => {
     expect(Array.from({ length: 12 }, (_, n) => drawInt(SEED, 'die', n, 1, 6))).toEqual([4, 2, 3, 5, 6, 5, 1, 3, 6, 6, 2, 1]);
     expect(drawInt(SEED, 'wide', 0, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)).toBe(2839809702757243);
+    // Here the first 64-bit number is refused: taking it would favour low results.
+    expect(drawInt(SEED, 'wide', 3258, Number.MIN_SAFE_INTEGER, 8_989_624_231_804_913)).toBe(-3768418246527479);
     expect(drawInt('f'.repeat(32), 'die', 0, 1, 1_000_000)).toBe(79905);
   });
 

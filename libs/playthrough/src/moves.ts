@@ -103,7 +103,7 @@ function entering(passage: CompiledPassage, returnTo: readonly string[]): Way {
   const rest = waits < 0 ? returnTo : returnTo.slice(0, waits);
   if (rest.length > MAX_RETURN_DEPTH) {
     const details = { what: 'returnTo', limit: MAX_RETURN_DEPTH };
-    throw new Refused('STATE_TOO_LARGE', `storylets are nested at most ${MAX_RETURN_DEPTH} deep; return from one first`, details);
+    throw new Refused('STORY_FAULT', `storylets are nested at most ${MAX_RETURN_DEPTH} deep; return from one first`, details);
   }
   return { enters: passage, returnTo: rest };
 }

@@ -34,7 +34,7 @@ export interface PlaythroughContext {
   };
 }
 
-/** `STORY_FAULT`: an effect of the story cannot be computed (overflow, division by zero), so the move is refused and nothing changed. */
+/** `STORY_FAULT`: an effect cannot be computed (overflow, division by zero) or storylets are nested too deep; refused, nothing changed. */
 export type PlaythroughRejectionCode =
   | 'BAD_INPUT'
   | 'PLAYTHROUGH_NOT_FOUND'

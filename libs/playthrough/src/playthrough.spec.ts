@@ -113,6 +113,14 @@ describe('choosing', () => {
     expect(player.rejection({ type: 'choose', choiceId: 'beg', turn: 0 }).rejected).toBe('TURN_STALE');
   });
 
+  it('keeps its own time when the clock it is given stands back', () => {
+    const player = started();
+    const { now } = player;
+    player.now -= 60_000;
+    expect(player.choose('beg')[0]).toMatchObject({ at: now, decisionMs: 0 });
+    expect(player.current.lastAt).toBe(now);
+  });
+
   it('shows choice effects the old turn and count, and passage effects the new ones', () => {
     const seen = story(
       {
@@ -239,7 +247,7 @@ describe('storylets', () => {
     for (let i = 1; i <= MAX_RETURN_DEPTH; i++) player.choose(`storylet:hub-${i}`);
     expect(player.current.narrative.returnTo).toHaveLength(MAX_RETURN_DEPTH);
     const refused = player.rejection({ type: 'choose', choiceId: `storylet:hub-${MAX_RETURN_DEPTH + 1}`, turn: player.current.turn });
-    expect(refused).toMatchObject({ rejected: 'STATE_TOO_LARGE', details: { what: 'returnTo', limit: MAX_RETURN_DEPTH } });
+    expect(refused).toMatchObject({ rejected: 'STORY_FAULT', details: { what: 'returnTo', limit: MAX_RETURN_DEPTH } });
     expect(player.choose('back')[0]).toMatchObject({ toPassageId: `hub-${MAX_RETURN_DEPTH - 1}` });
   });
 });
