@@ -1,5 +1,6 @@
 import { canonicalJson, sha256Hex, type Json } from '#lib/canonical';
 import { upcast, type Decider, type EventSchema, type RecordedEvent, type Rejection } from '#lib/decision';
+import { isStoryId } from '#lib/story';
 import {
   MAX_TITLE,
   MAX_VERSIONS,
@@ -16,7 +17,6 @@ type Refusal = Rejection<StoryRejectionCode>;
 type Draft = Extract<StoryCommand, { type: 'draftVersion' }>;
 
 const HEX_64 = /^[0-9a-f]{64}$/;
-const STORY_ID = /^[A-Za-z0-9][A-Za-z0-9 _.'-]{0,119}$/;
 const formats: ReadonlySet<unknown> = new Set(['json', 'yaml', 'twee', 'twine-html', 'ink']);
 
 /** Behaviour of the `story/<id>` streams. */
@@ -125,7 +125,7 @@ function inputProblem(command: unknown): Refusal | undefined {
     return wrong('versionHash', 'versionHash is a SHA-256 in hex');
   if (fields['type'] === 'publishVersion' || fields['type'] === 'retireVersion') return undefined;
   if (fields['type'] !== 'draftVersion') return wrong('type', 'there is no such command');
-  if (typeof fields['storyId'] !== 'string' || !STORY_ID.test(fields['storyId'])) return wrong('storyId', 'storyId is not a story id');
+  if (typeof fields['storyId'] !== 'string' || !isStoryId(fields['storyId'])) return wrong('storyId', 'storyId is not a story id');
   const { title } = fields;
   if (typeof title !== 'string' || title.length > MAX_TITLE || !title.isWellFormed())
     return wrong('title', `title is text of at most ${MAX_TITLE} characters`);
