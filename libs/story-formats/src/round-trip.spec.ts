@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { normaliseStory, type Story } from '#lib/story';
 import { exportStory, importStory } from './index.js';
 import { anyStory } from './testing/any-story.js';

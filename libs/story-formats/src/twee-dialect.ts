@@ -50,7 +50,7 @@ export function dialectOf(document: TweeDocument): Dialect {
   if (named.startsWith('fabula')) return 'fabula';
   if (/^(sugarcube|sugarcane)/.test(named)) return 'sugarcube';
   for (const dialect of ['harlowe', 'chapbook', 'snowman'] as const) if (named.startsWith(dialect)) return dialect;
-  if (document.passages.some((passage) => passage.name === 'StoryVariables' || passage.text.includes('{%'))) return 'fabula';
+  if (document.passages.some((passage) => passage.name === 'StoryVariables' || /\{%\s*[a-z]/.test(passage.text))) return 'fabula';
   const count = (test: (text: string) => boolean): number => document.passages.filter((passage) => test(passage.text)).length;
   const votes: readonly (readonly [Dialect, number])[] = [
     ['sugarcube', count((text) => /<<\/?[a-z]/i.test(text))],

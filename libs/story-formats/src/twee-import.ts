@@ -60,7 +60,7 @@ class TweeDrafter {
         read.push({ source, body: assembleBody(pieces, { collapseBlankLines: false }), settings });
       }
     } else {
-      const foreign = readForeignPassages(sources, dialect, variables, this.initialisers(dialect), targetOf);
+      const foreign = readForeignPassages(sources, dialect, this.initialisers(dialect), targetOf);
       variables = foreign.variables;
       foreign.pieces.forEach((pieces, i) =>
         read.push({ source: sources[i] as PassageSource, body: assembleBody(pieces, { collapseBlankLines: true }) }),

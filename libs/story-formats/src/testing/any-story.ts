@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { isMember, isPassageId } from '#lib/story';
 
 /*
@@ -145,7 +145,7 @@ export const anyStory = (): fc.Arbitrary<object> =>
       const names = [...new Set(['hall', ...given.names])];
       let draws = 0;
       const numbered = (effects: readonly object[]): readonly object[] =>
-        effects.map((one) => ('draw' in one ? { ...one, id: `${String((one as { id: string }).id)} ${draws++}` } : one));
+        effects.map((one) => ('draw' in one ? { ...one, id: `${String((one as unknown as { id: string }).id)} ${draws++}` } : one));
       const passages = Object.fromEntries(
         names.map((name, i) => {
           const seed = given.seed[i] as (typeof given.seed)[number];
