@@ -32,7 +32,7 @@ const other = {
 const playthroughs = new Map();
 const watchers = new Set();
 const seen = new Map();
-export const faults = { next: undefined, stories: [story, other], delayMs: 0 };
+export const faults = { next: undefined, received: [], stories: [story, other], delayMs: 0 };
 
 const refuse = (code, extensions = {}) =>
   new GraphQLError(code, { extensions: { code, retryable: false, correlationId: '3f0c2b9e-0000-4000-8000-000000000000', ...extensions } });
@@ -139,6 +139,7 @@ const atTurn = (state, turn) => {
 };
 /** Each command once, as the real one does. */
 const once = (input, run) => {
+  faults.received.push(input.commandId);
   const before = seen.get(input.commandId);
   if (before !== undefined) return payload(before, true);
   if (faults.next !== undefined) {

@@ -91,6 +91,7 @@ async function walk(width, height, colorScheme) {
   await check(page, name('6-retry'));
   await page.click(id('retry'));
   await page.waitForSelector('[data-turn="3"]');
+  assert.equal(faults.received.at(-1), faults.received.at(-2), 'the second try is the same command');
   turnElsewhere(alarm, 'end-maria');
   await page.waitForSelector(id('ending'));
   await check(page, name('7-ending'));

@@ -102,14 +102,19 @@ export function Library(props: { readonly onEnter: (playthrough: Playthrough) =>
   );
 }
 
+/** Shown at once; the rest on request, so that the stories stay in sight. */
+const FIRST_BEGUN = 4;
+
 function Begun(props: { readonly begun: readonly BegunPlaythrough[]; readonly onOpen: (id: string) => void }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? props.begun : props.begun.slice(0, FIRST_BEGUN);
   return (
     <section aria-labelledby="begun">
       <h2 id="begun" className="eyebrow">
         Where you were
       </h2>
       <ul className="begun" data-testid="continue-list">
-        {props.begun.map(({ id, status, turn, story, moment, forkedFrom }) => (
+        {shown.map(({ id, status, turn, story, moment, forkedFrom }) => (
           <li key={id}>
             <a className="begun-link" href={addressOf(id)} onClick={inPage(() => props.onOpen(id))} data-testid={`continue-${id}`}>
               <span className="begun-title">{story.title}</span>
@@ -122,6 +127,11 @@ function Begun(props: { readonly begun: readonly BegunPlaythrough[]; readonly on
           </li>
         ))}
       </ul>
+      {shown.length < props.begun.length && (
+        <button type="button" className="more" onClick={() => setAll(true)}>
+          Earlier ones ({props.begun.length - shown.length})
+        </button>
+      )}
     </section>
   );
 }
