@@ -4,8 +4,8 @@ import type { Expression } from './expression.js';
 
 /** Combinations of values tried for one guard. */
 export const MAX_CASES = 4_096;
-/** Combinations tried for one story: keeps lint linear; afterwards only ranges are compared. */
-const MAX_CASES_PER_STORY = 4_000_000;
+/** Combinations tried for the values of one effect, which is looked at again whenever something it reads grows. */
+const MAX_IMAGE_CASES = 64;
 
 /** All values that something can have: for integers several ranges, sorted and apart. */
 export type Domain = Exclude<Abstract, { kind: 'int' }> | { readonly kind: 'ints'; readonly ranges: readonly Range[] };
@@ -23,13 +23,14 @@ export interface GuardVerdict {
 export const isExact = (verdict: GuardVerdict): boolean =>
   verdict.canBeTrue === verdict.surelyTrue && verdict.canBeOtherwise === verdict.surelyOtherwise;
 
-/** Tries guards over domains, case by case, within a budget. */
+/** Tries guards over domains, case by case. `budget` bounds the cases of all questions together; after them only ranges are compared. */
 export class GuardAnalysis {
-  private left = MAX_CASES_PER_STORY;
+  constructor(private left: number) {}
+
   /** Decides a guard. `enough` may stop the search as soon as it is known that the guard can be true. */
   decide(guard: Expression, domain: (leaf: Leaf) => Domain, enough: 'canBeTrue' | 'all' = 'all'): GuardVerdict {
     let [canBeTrue, canBeOtherwise, surelyTrue, surelyOtherwise] = [false, false, false, false];
-    this.eachCase(guard, domain, (value, mayFail) => {
+    this.eachCase(guard, domain, MAX_CASES, (value, mayFail) => {
       if (value.kind !== 'bool') throw new TypeError('not checked: a guard is a bool');
       const otherwise = value.canBeFalse || mayFail || !value.canBeTrue;
       canBeTrue ||= value.canBeTrue;
@@ -44,23 +45,28 @@ export class GuardAnalysis {
   /** All values an expression can have. */
   image(expression: Expression, domain: (leaf: Leaf) => Domain): Domain {
     const found: Abstract[] = [];
-    this.eachCase(expression, domain, (value) => {
+    this.eachCase(expression, domain, MAX_IMAGE_CASES, (value) => {
       found.push(value);
       return false;
     });
     return domainOf(found);
   }
 
-  private eachCase(expression: Expression, domain: (leaf: Leaf) => Domain, visit: (value: Abstract, mayFail: boolean) => boolean): void {
+  private eachCase(
+    expression: Expression,
+    domain: (leaf: Leaf) => Domain,
+    most: number,
+    visit: (value: Abstract, mayFail: boolean) => boolean,
+  ): void {
     const { leaves, constants, members, wholeSets } = shapeOf(expression);
     const split = [...leaves]
-      .map((leaf) => ({ leaf, cases: casesOf(domain(leaf), constants, members, wholeSets) }))
+      .map((leaf): Split => ({ leaf, cases: casesOf(domain(leaf), constants, members, wholeSets) }))
       .sort((a, b) => a.cases.length - b.cases.length);
     const current = new Map<Leaf, Abstract>();
-    const tried: typeof split = [];
+    const tried: Split[] = [];
     let product = 1;
     for (const entry of split) {
-      const room = Math.floor(Math.min(MAX_CASES, this.left) / product);
+      const room = Math.floor(Math.min(most, this.left) / product);
       const cases = [entry.cases, coarseCasesOf(domain(entry.leaf), constants)].find((some) => some.length <= room);
       if (cases === undefined) current.set(entry.leaf, hull(domain(entry.leaf)));
       else {
@@ -69,8 +75,8 @@ export class GuardAnalysis {
       }
     }
     const read = (leaf: Leaf): Abstract => current.get(leaf) ?? hull(domain(leaf));
-    const visitFrom = (index: number): boolean => {
-      const entry = tried[index];
+    const visitFrom = (index: number, from: readonly Split[]): boolean => {
+      const entry = from[index];
       if (entry === undefined) {
         this.left = Math.max(0, this.left - 1);
         const { value, mayFail } = evaluateAbstract(expression, read);
@@ -78,12 +84,20 @@ export class GuardAnalysis {
       }
       return entry.cases.some((value) => {
         current.set(entry.leaf, value);
-        return visitFrom(index + 1);
+        return visitFrom(index + 1, from);
       });
     };
-    visitFrom(0);
+    // Most guards that can go either way show it at the ends of their values.
+    if (product > 4 ** tried.length && tried.length <= 4 && visitFrom(0, tried.map(endsOf))) return;
+    visitFrom(0, tried);
   }
 }
+
+interface Split {
+  readonly leaf: Leaf;
+  readonly cases: readonly Abstract[];
+}
+const endsOf = ({ leaf, cases }: Split): Split => ({ leaf, cases: cases.length > 2 ? [...cases.slice(0, 1), ...cases.slice(-1)] : cases });
 
 interface Shape {
   readonly leaves: ReadonlySet<Leaf>;

@@ -16,11 +16,13 @@ import type { Choice, Effect, Passage, Story } from './story.js';
 export function lintStory(story: Story): readonly Problem[] {
   const checked = checkStory(story);
   if (checked.some((problem) => problem.severity === 'error' && (problem.code < 'FAB-G100' || problem.code === 'FAB-G102'))) return checked;
-  const guards = new GuardAnalysis();
-  const reach = analyseReach(story, guards);
+  const reach = analyseReach(story);
+  const guards = new GuardAnalysis(MAX_CASES_PER_STORY);
   return [...checked, ...new Linter(story, reach, guards).run(), ...lintGuards(story, reach, guards)];
 }
 
+/** Combinations of values tried for the guards of one story: keeps lint near-linear. */
+const MAX_CASES_PER_STORY = 400_000;
 /** Stands for all hubs to which `return` may go back; passage ids have no slash. */
 const HUBS = 'return/';
 

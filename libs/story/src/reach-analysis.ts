@@ -38,10 +38,12 @@ export interface Reach {
 }
 
 /** Ints that keep growing are taken to reach all of their bounds. */
-const MAX_GROWTH = 40;
+const MAX_GROWTH = 20;
+/** Combinations of values tried to find what can be reached. */
+const MAX_CASES = 200_000;
 
-export function analyseReach(story: Story, guards: GuardAnalysis): Reach {
-  return new ReachAnalysis(story, guards).run();
+export function analyseReach(story: Story): Reach {
+  return new ReachAnalysis(story).run();
 }
 
 /** Something that may become possible, or give new values, when what it reads grows. Returns whether it may be dropped. */
@@ -60,10 +62,9 @@ class ReachAnalysis implements Reach {
   private readonly waiting = new Map<Leaf, Set<Item>>();
   private readonly queue = new Set<Item>();
 
-  constructor(
-    private readonly story: Story,
-    private readonly guards: GuardAnalysis,
-  ) {
+  private readonly guards = new GuardAnalysis(MAX_CASES);
+
+  constructor(private readonly story: Story) {
     for (const [name, variable] of Object.entries(story.variables))
       this.domains.set(variableLeaf(name), domainOf([defaultValue(variable)]));
     this.domains.set(TURN_LEAF, domainOf([int(0, MAX_COUNT)]));
@@ -153,7 +154,9 @@ class ReachAnalysis implements Reach {
         this.assigned.add(effect.variable);
         const own: Expression = { op: 'var', name: effect.variable };
         const reads = effect.do === 'set' ? [effect.to] : effect.do === 'add' ? [effect.by, own] : effect.do === 'draw' ? [] : [own];
+        const all = domainOf([declaredValues(variable)]);
         this.watch(reads, () => {
+          if (sameDomain(this.domain()(variableLeaf(effect.variable)), all)) return true;
           for (const value of this.outcome(effect, variable, passage)) this.grow(variableLeaf(effect.variable), value);
           return false;
         });
