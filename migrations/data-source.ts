@@ -7,6 +7,7 @@ import { Privacy1795000000200 } from './1795000000200-privacy.js';
 import { Content1795000000300 } from './1795000000300-content.js';
 import { Audit1795000000500 } from './1795000000500-audit.js';
 import { Projections1795000000400 } from './1795000000400-projections.js';
+import { Cluster1795000000600 } from './1795000000600-cluster.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -16,6 +17,7 @@ const migrations = [
   Content1795000000300,
   Audit1795000000500,
   Projections1795000000400,
+  Cluster1795000000600,
 ];
 
 /** The one schema of all tables. Statements name it: `fabula.log_records`. */

@@ -1,5 +1,5 @@
 import canonicalize from 'canonicalize';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { canonicalJson, MAX_CANONICAL_DEPTH, NotCanonical } from '#lib/canonical';
 
 const jsonOfIntegers = fc.letrec((tie) => ({

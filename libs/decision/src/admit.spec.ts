@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { admit, EMPTY_HEAD, WINDOW_SIZE, type Envelope, type StreamHead } from '#lib/decision';
 
 const hex = (n: number) => n.toString(16).padStart(64, '0');

@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto';
+import { FabulaError, type TokenVerifier, type UserRole } from '#lib/platform';
+
+/** Who calls, as far as the token proves it. */
+export interface Caller {
+  /** Pseudonym that stands in records and leaves; the token's subject never does. */
+  readonly actor: string;
+  readonly roles: ReadonlySet<UserRole>;
+  /** End of the token, ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** What every request carries on its way through resolvers, controllers and handlers. */
+export interface RequestContext {
+  readonly caller: Caller | undefined;
+  readonly correlationId: string;
+}
+
+/** Verifying a signature costs more than a whole turn; a verified token is remembered until it expires. */
+const REMEMBERED_TOKENS = 20_000;
+
+export class Authenticator {
+  private readonly known = new Map<string, Caller>();
+
+  constructor(
+    private readonly verifier: TokenVerifier,
+    private readonly pseudonymOf: (subject: string) => Promise<string>,
+    private readonly now: () => number,
+  ) {}
+
+  /** @throws FabulaError UNAUTHENTICATED */
+  async authenticate(token: string | undefined): Promise<Caller> {
+    if (token === undefined || token === '') throw new FabulaError('UNAUTHENTICATED', 'A bearer token is needed.');
+    const key = createHash('sha256').update(token).digest('base64');
+    const remembered = this.known.get(key);
+    if (remembered !== undefined) {
+      if (remembered.expiresAt > this.now()) return remembered;
+      this.known.delete(key);
+    }
+    const { subject, roles, expiresAt } = await this.verifier.verify(token);
+    const caller: Caller = { actor: await this.pseudonymOf(subject), roles, expiresAt };
+    if (this.known.size >= REMEMBERED_TOKENS) this.known.delete(this.known.keys().next().value as string);
+    this.known.set(key, caller);
+    return caller;
+  }
+}
+
+/** The token of an `Authorization: Bearer …` header. */
+export function bearerOf(header: string | undefined): string | undefined {
+  return /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '')?.[1];
+}
+
+/**
+ * The caller, if it has one of the roles.
+ * @throws FabulaError UNAUTHENTICATED, FORBIDDEN
+ */
+export function requireRole(caller: Caller | undefined, ...allowed: readonly UserRole[]): Caller {
+  if (caller === undefined) throw new FabulaError('UNAUTHENTICATED', 'A bearer token is needed.');
+  if (!allowed.some((role) => caller.roles.has(role))) {
+    throw new FabulaError('FORBIDDEN', `This needs the role ${allowed.join(' or ')}.`, { details: { role: allowed[0] } });
+  }
+  return caller;
+}

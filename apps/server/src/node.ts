@@ -1,0 +1,325 @@
+import path from 'node:path';
+import type { Pool } from 'pg';
+import type { PartitionAudit } from '#lib/audit';
+import { partitionOf } from '#lib/decision';
+import {
+  createPostgresOwnership,
+  Engine,
+  ForwardingEngine,
+  PostgresContentStore,
+  SoleOwnership,
+  type Change,
+  type CommandOutcome,
+  type CommandRequest,
+  type Ownership,
+} from '#lib/engine';
+import { createMemoryLog, openPostgresLog, type EventLog, type LogId, type Offset } from '#lib/log';
+import {
+  createAuth,
+  createPool,
+  FabulaError,
+  isErrorCode,
+  systemClock,
+  systemIds,
+  systemTimers,
+  type Config,
+  type DevelopmentIssuer,
+  type Logger,
+  type ProcessRole,
+} from '#lib/platform';
+import { playthroughStream, stateHash, type PlaythroughState } from '#lib/playthrough';
+import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#lib/privacy';
+import { encodePosition, PostgresColdSource, ReadModels } from '#lib/projections';
+import type { CompiledStory } from '#lib/story';
+import { AuditService } from './audit/audit-service.js';
+import { Authenticator, type Caller } from './http/auth.js';
+import { InternalTransport } from './internal-transport.js';
+import { NodeMetrics } from './metrics.js';
+import { momentView } from './play/playthrough-view.js';
+import { ProjectionService } from './projections/projection-service.js';
+import { StoryContents } from './stories/story-contents.js';
+
+const APPLICATION = 'fabula';
+
+/**
+ * One process of Fabula put together: log, engine, projector, auditor and what the API reads, by the roles it was given.
+ * Nest only carries requests to it.
+ */
+export class FabulaNode {
+  readonly metrics: NodeMetrics;
+  private readonly listeners = new Set<(change: Change) => void>();
+  private started = false;
+
+  private constructor(
+    readonly config: Config,
+    readonly logger: Logger,
+    readonly pool: Pool,
+    readonly log: EventLog,
+    readonly logId: LogId,
+    readonly authenticator: Authenticator,
+    readonly developmentIssuer: DevelopmentIssuer | undefined,
+    readonly sealer: Sealer,
+    readonly reads: ReadModels,
+    readonly contents: StoryContents,
+    readonly transport: InternalTransport,
+    readonly projections: ProjectionService,
+    readonly audit: AuditService,
+    private readonly engine: Engine,
+    private readonly commands: ForwardingEngine,
+    metrics: NodeMetrics,
+  ) {
+    this.metrics = metrics;
+    engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
+  }
+
+  /**
+   * Opens everything on a migrated database; nothing runs before `start`.
+   * @param address what other processes on the same log reach this one under
+   */
+  static async open(config: Config, logger: Logger, databaseUrl: string, address: string): Promise<FabulaNode> {
+    const metrics = new NodeMetrics();
+    const alarm = (message: string): void => {
+      metrics.alarm();
+      logger.warn({ alarm: message }, message);
+    };
+    const pool = createPool({
+      url: databaseUrl,
+      max: config.databaseConnections,
+      statementTimeoutMs: config.statementTimeoutMs,
+      applicationName: APPLICATION,
+      onIdleError: (error) => logger.debug({ error }, 'an idle database connection ended'),
+    });
+    const log = await openLog(config, pool);
+    const logId = await log.id();
+    const { verifier, developmentIssuer } = await createAuth(config);
+    const pseudonyms = new Pseudonyms(new PostgresPseudonyms(pool));
+    const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
+    const authenticator = new Authenticator(verifier, (subject) => pseudonyms.of(issuer, subject), systemClock.now);
+    const content = new PostgresContentStore(pool);
+    const cold = new PostgresColdSource(pool, systemClock);
+    const engine = new Engine({
+      log,
+      clock: systemClock,
+      timers: systemTimers,
+      ids: systemIds,
+      cold,
+      content,
+      limits: {
+        hotBytes: Math.ceil(config.hotBytes / log.partitions),
+        tailBytes: Math.ceil(config.tailBytes / log.partitions),
+        queueCommands: config.queueLimit,
+        deadlineMs: config.commandTimeoutMs,
+      },
+      onMetric: (name, value) => metrics.engineEvent(name, value),
+      onAlarm: alarm,
+    });
+    const projections = await ProjectionService.open({ config, logger, pool, log, metrics, alarm });
+    const audit = await AuditService.open({ config, logger, pool, log, logId, alarm });
+    const reads = new ReadModels({ pool, cold, log, logId, clock: systemClock, timers: systemTimers });
+    const transport = await InternalTransport.open(pool);
+    const follow: PartitionEvents = {
+      acquired: (partition) => {
+        if (has(config, 'projector')) projections.follow(partition);
+        if (has(config, 'auditor')) audit.follow(partition);
+      },
+      released: async (partition) => {
+        await Promise.all([projections.leave(partition), audit.leave(partition)]);
+      },
+    };
+    const ownership = following(
+      config.log === 'memory'
+        ? new SoleOwnership(log.partitions)
+        : createPostgresOwnership({
+            connection: { connectionString: databaseUrl, application_name: `${APPLICATION}-ownership` },
+            partitions: log.partitions,
+            timers: systemTimers,
+            onProblem: (what, error) => logger.warn({ error }, `ownership: ${what}`),
+          }),
+      follow,
+    );
+    const commands = new ForwardingEngine({
+      engine,
+      ownership,
+      transport,
+      partitions: log.partitions,
+      clock: systemClock,
+      timers: systemTimers,
+      ids: systemIds,
+      address,
+      deadlineMs: config.commandTimeoutMs,
+      onAlarm: alarm,
+    });
+    projections.onCommit(reads.committed);
+    return new FabulaNode(
+      config,
+      logger,
+      pool,
+      log,
+      logId,
+      authenticator,
+      developmentIssuer,
+      new Sealer(new PostgresSubjectKeys(pool)),
+      reads,
+      new StoryContents(content),
+      transport,
+      projections,
+      audit,
+      engine,
+      commands,
+      metrics,
+    );
+  }
+
+  has(role: ProcessRole): boolean {
+    return has(this.config, role);
+  }
+
+  async start(): Promise<void> {
+    this.started = true;
+    if (this.has('engine')) await this.commands.start();
+    else {
+      // Without partitions of its own a process follows all of them; a second one on the same partition is fenced and waits.
+      for (let partition = 0; partition < this.log.partitions; partition++) {
+        if (this.has('projector')) this.projections.follow(partition);
+        if (this.has('auditor')) this.audit.follow(partition);
+      }
+    }
+    if (this.has('auditor')) this.audit.startNotary();
+  }
+
+  async stop(): Promise<void> {
+    if (this.started) {
+      if (this.has('engine')) await this.commands.stop();
+      await this.projections.stop();
+      await this.audit.stop();
+    }
+    await this.transport.close();
+    await this.log.close();
+    await this.pool.end();
+  }
+
+  /**
+   * Decides a command here or at the owner of its partition.
+   * @throws EngineFailure (a FabulaError)
+   */
+  async execute(request: CommandRequest): Promise<CommandOutcome> {
+    const started = performance.now();
+    let became = 'failed';
+    try {
+      const outcome = await this.commands.execute(request);
+      became = outcome.kind === 'rejected' ? outcome.code : outcome.duplicate ? 'duplicate' : 'accepted';
+      return outcome;
+    } catch (error) {
+      if (error instanceof FabulaError) became = error.code;
+      throw error;
+    } finally {
+      this.metrics.command(request.command.type, became, performance.now() - started);
+    }
+  }
+
+  /** A command that another process sent because this one owns the partition. */
+  executeForwarded(request: CommandRequest): Promise<CommandOutcome> {
+    return this.commands.executeForwarded(request);
+  }
+
+  /** The error a caller gets for a rejection; a stale reader is shown where the playthrough stands now. */
+  async rejection(outcome: Extract<CommandOutcome, { kind: 'rejected' }>, caller: Caller): Promise<FabulaError> {
+    const { code, message, details, state } = outcome;
+    if (!isErrorCode(code)) return new FabulaError('INTERNAL', `a command was rejected with the unknown code ${code}`);
+    let now: Record<string, unknown> = {};
+    if (code === 'TURN_STALE' && isPlaythrough(state) && state.reader === caller.actor) {
+      const { deadline, ...moment } = momentView(await this.content(state.versionHash), state);
+      now = { turn: state.turn, status: state.status, moment: { ...moment, deadline: deadline === null ? null : new Date(deadline).toISOString() } };
+    }
+    return new FabulaError(code, message, { details: { ...details, ...now } });
+  }
+
+  /** @throws FabulaError INTERNAL when the content of a version is gone: it is primary data and must be restored */
+  async content(versionHash: string): Promise<CompiledStory> {
+    const story = await this.contents.get(versionHash);
+    if (story === undefined) throw new FabulaError('INTERNAL', `the content of version ${versionHash} is missing`);
+    return story;
+  }
+
+  /** A playthrough as this process holds it in memory, if it does: newer than the read models, and there when they are not. */
+  hot(id: string): PlaythroughState | undefined {
+    const state = this.engine.hot(playthroughStream(id));
+    return isPlaythrough(state ?? null) ? (state as PlaythroughState) : undefined;
+  }
+
+  onChanged(listener: (change: Change) => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  partitionOf(stream: string): number {
+    return partitionOf(stream, this.log.partitions);
+  }
+  positionToken(partition: number, offset: Offset): string {
+    return encodePosition({ logId: this.logId, partition, offset });
+  }
+  stateHash(state: PlaythroughState): string {
+    return stateHash(state);
+  }
+
+  /** Why this process cannot do what it is there for; empty when it is ready. */
+  problems(): Record<string, string> {
+    const problems: Record<string, string> = {};
+    if (this.has('engine')) for (const [partition, reason] of this.engine.problems()) problems[`engine p${partition}`] = reason;
+    for (const { partition, state, error } of this.projections.status()) {
+      if (state === 'halted') problems[`projector p${partition}`] = error ?? 'halted';
+    }
+    return problems;
+  }
+
+  /** Stopped auditors do not make a process unready: commands go on (DESIGN §7), and the audit says what it waits for. */
+  auditProblems(): readonly PartitionAudit[] {
+    return this.audit.status().filter(({ state }) => state === 'stopped');
+  }
+
+  dataPath(name: string): string {
+    return path.join(this.config.dataDir, name);
+  }
+}
+
+function isPlaythrough(state: unknown): state is PlaythroughState {
+  return typeof state === 'object' && state !== null && 'narrative' in state;
+}
+
+const has = (config: Config, role: ProcessRole): boolean => config.roles.includes(role);
+
+async function openLog(config: Config, pool: Pool): Promise<EventLog> {
+  switch (config.log) {
+    case 'postgres':
+      return openPostgresLog({ pool, partitions: config.partitions });
+    case 'memory':
+      return createMemoryLog({ partitions: config.partitions, clock: systemClock });
+    default:
+      throw new Error(`FABULA_LOG=${config.log} is not in this version; postgres and memory are`);
+  }
+}
+
+interface PartitionEvents {
+  acquired(partition: number): void;
+  released(partition: number): Promise<void>;
+}
+
+/** Projector and auditor follow the partitions that the engine owns: their caches are hot there, and no two processes fold the same one. */
+function following(ownership: Ownership, events: PartitionEvents): Ownership {
+  return {
+    start: (address, on) =>
+      ownership.start(address, {
+        acquired: (partition) => {
+          on.acquired(partition);
+          events.acquired(partition);
+        },
+        released: async (partition) => {
+          await on.released(partition);
+          await events.released(partition);
+        },
+      }),
+    ownerOf: (partition) => ownership.ownerOf(partition),
+    stop: () => ownership.stop(),
+  };
+}
+

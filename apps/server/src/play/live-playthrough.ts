@@ -1,0 +1,56 @@
+import { FabulaError } from '#lib/platform';
+import { playthroughStream, type PlaythroughState } from '#lib/playthrough';
+import { requireRole, type RequestContext } from '../http/auth.js';
+import type { FabulaNode } from '../node.js';
+import { findPlaythrough } from './find-playthrough.js';
+import { PlaythroughView } from './playthrough-view.js';
+
+/** How often a followed playthrough is looked up when no news came: its owner may be another process. */
+const LOOK_AGAIN_MS = 500;
+
+/**
+ * The playthrough as it is, then after each change, newest state only: a slow reader skips states between. Changes decided in this process
+ * arrive at once; those of other processes with the next look at the read models.
+ * @throws FabulaError PLAYTHROUGH_NOT_FOUND
+ */
+export async function* followPlaythrough(node: FabulaNode, context: RequestContext, id: string, signal: AbortSignal): AsyncGenerator<PlaythroughView> {
+  const caller = requireRole(context.caller, 'reader', 'author');
+  let wake: () => void = () => undefined;
+  let news: PlaythroughView | undefined;
+  let newest: { state: PlaythroughState; partition: number; offset: number } | undefined;
+  const stream = playthroughStream(id.toLowerCase());
+  const stopListening = node.onChanged((change) => {
+    if (change.stream !== stream) return;
+    newest = { state: change.state as PlaythroughState, partition: change.partition, offset: change.offset };
+    wake();
+  });
+  try {
+    const first = await findPlaythrough(node, caller, id);
+    if (first === undefined) throw new FabulaError('PLAYTHROUGH_NOT_FOUND', 'There is no such playthrough of yours.');
+    yield first;
+    let shown = first;
+    while (!signal.aborted) {
+      if (newest === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          const timer = setTimeout(resolve, LOOK_AGAIN_MS);
+          signal.addEventListener('abort', () => resolve(), { once: true });
+          timer.unref();
+        });
+      }
+      if (signal.aborted) return;
+      if (newest !== undefined) {
+        const { state, partition, offset } = newest;
+        newest = undefined;
+        news = await PlaythroughView.of(node, state, partition, offset);
+      } else {
+        news = await findPlaythrough(node, caller, id);
+      }
+      if (news === undefined || news.seen.asOf < shown.seen.asOf || news.stateHash === shown.stateHash) continue;
+      shown = news;
+      yield news;
+    }
+  } finally {
+    stopListening();
+  }
+}
