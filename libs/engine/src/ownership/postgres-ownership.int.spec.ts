@@ -1,4 +1,4 @@
-import { systemTimers } from '#lib/platform';
+import { systemClock, systemTimers } from '#lib/platform';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import type { Ownership } from './ownership.js';
 import { createPostgresOwnership } from './postgres-ownership.js';
@@ -46,8 +46,13 @@ describe('partitions shared by processes on one database', () => {
     return member;
   }
 
+  /** Bounded, so that a broken rule fails the test instead of keeping jest for ever. */
   async function until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => void systemTimers.after(5, resolve));
+    const deadline = systemClock.now() + 4_000;
+    while (!condition()) {
+      if (systemClock.now() > deadline) throw new Error(`never: ${condition.toString()}`);
+      await new Promise<void>((resolve) => void systemTimers.after(5, resolve));
+    }
   }
 
   /** Until one of the ownership sessions has sent another statement. */

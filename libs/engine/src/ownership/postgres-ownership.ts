@@ -159,7 +159,7 @@ class PostgresOwnership implements Ownership {
     const client = this.client;
     const letGo = async () => {
       try {
-        void this.events?.released(partition);
+        await this.events?.released(partition);
         if (client === undefined || this.client !== client) return;
         await this.ask(client, 'delete from fabula.partition_owners where partition = $1 and address = $2', [partition, this.address]);
         await this.ask(client, 'select pg_advisory_unlock($1, $2)', [OWNER, partition]);
