@@ -22,6 +22,8 @@ export interface BatchChanges {
   readonly from: Offset;
   readonly to: Offset;
   readonly logId: LogId;
+  /** The position's epoch on which this was folded. */
+  readonly epoch: number;
   /** The log's time of the last record. */
   readonly lastTime: number;
   readonly verdicts: VerdictCounts;

@@ -17,14 +17,16 @@ const SECTIONS: readonly Section[] = TABLE_NAMES.map((name) => ({
   columns: Object.entries(TABLES[name].columns) as [string, ColumnType][],
 }));
 
-const POSITION_PARAMETERS = 10;
+const POSITION_PARAMETERS = 11;
+/** Epoch of a retired generation's positions: no batch is folded on it. */
+export const RETIRED_EPOCH = -1;
 
 /** Statement and values for a batch; the name tells which tables take part. Answers one row when the position moved. */
 export function commitStatement(schema: string, changes: BatchChanges): { name: string; text: string; values: unknown[] } {
   const sections = SECTIONS.filter(({ name }) => changes.rows[name].length > 0);
-  const { partition, from, to, lastTime, logId, verdicts } = changes;
+  const { partition, from, to, lastTime, logId, epoch, verdicts } = changes;
   const { accepted, duplicate, reused, conflict, invalid } = verdicts;
-  const values: unknown[] = [partition, from, to, lastTime, accepted, duplicate, reused, conflict, invalid, logId];
+  const values: unknown[] = [partition, from, to, lastTime, accepted, duplicate, reused, conflict, invalid, logId, epoch];
   for (const { name, columns } of sections) values.push(...columnValues(columns, changes.rows[name] as readonly unknown[] as AnyRow[]));
   const key = sections.map(({ name }) => SECTIONS.findIndex((section) => section.name === name).toString(36)).join('');
   return { name: `${schema}_commit_${key}`, text: textFor(schema, sections, key), values };
@@ -40,6 +42,14 @@ function columnValues(columns: Section['columns'], rows: readonly AnyRow[]): Buf
   );
 }
 
+/** The rows alone, for use inside a transaction that holds the partition's position. */
+export function rowsStatement(schema: string, rows: BatchChanges['rows']): { text: string; values: unknown[] } | undefined {
+  const sections = SECTIONS.filter(({ name }) => rows[name].length > 0);
+  if (sections.length === 0) return undefined;
+  const values = sections.flatMap(({ name, columns }) => columnValues(columns, rows[name] as readonly unknown[] as AnyRow[]));
+  return { text: `with moved as (select 1)${insertTexts(schema, sections, 0)}\nselect 1 from moved`, values };
+}
+
 /** Bounded: schemas live for weeks, and batches come in a handful of shapes. */
 const texts = new Map<string, string>();
 const MAX_TEXTS = 500;
@@ -48,19 +58,23 @@ function textFor(schema: string, sections: readonly Section[], key: string): str
   const known = texts.get(`${schema} ${key}`);
   if (known !== undefined) return known;
   if (texts.size >= MAX_TEXTS) texts.clear();
-  let parameter = POSITION_PARAMETERS;
-  const inserts = sections.map(({ name, columns }) => {
-    const arrays = columns.map(([, type]) => `$${++parameter}::${type}[]`).join(', ');
-    return `w_${TABLES[name].sql} as (${insertText(schema, TABLES[name] as Table<never>, arrays)})`;
-  });
   const text = `with moved as (
   update ${schema}.positions set next_offset = $3, last_time = $4, accepted = accepted + $5, duplicate = duplicate + $6,
     reused = reused + $7, conflict = conflict + $8, invalid = invalid + $9
-  where partition = $1 and next_offset = $2 and log_id = $10 and not retired returning 1
-)${inserts.map((insert) => `,\n${insert}`).join('')}
+  where partition = $1 and next_offset = $2 and log_id = $10 and epoch = $11 and epoch > ${RETIRED_EPOCH} returning 1
+)${insertTexts(schema, sections, POSITION_PARAMETERS)}
 select 1 from moved`;
   texts.set(`${schema} ${key}`, text);
   return text;
+}
+
+function insertTexts(schema: string, sections: readonly Section[], parametersBefore: number): string {
+  let parameter = parametersBefore;
+  const inserts = sections.map(({ name, columns }) => {
+    const arrays = columns.map(([, type]) => `$${++parameter}::${type}[]`).join(', ');
+    return `,\nw_${TABLES[name].sql} as (${insertText(schema, TABLES[name] as Table<never>, arrays)})`;
+  });
+  return inserts.join('');
 }
 
 function insertText(schema: string, table: Table<never>, arrays: string): string {

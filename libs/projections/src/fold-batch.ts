@@ -12,17 +12,10 @@ import {
 } from '#lib/decision';
 import type { LogId, Offset, StoredRecord } from '#lib/log';
 import { BatchRows } from './batch-rows.js';
-import { playthroughKind } from './fold-playthrough.js';
-import { storyKind } from './fold-story.js';
 import { NO_VERDICTS, type BatchChanges, type VerdictCounts } from './batch-changes.js';
 import type { ParkCode, StoredStreamRow } from './read-model.js';
-import { StateDiffers, streamType, type FoldedRecord, type StreamKind } from './stream-kind.js';
-
-/** Stream types this build can fold. States are opaque here: only the stream's own kind looks inside. */
-const KINDS: ReadonlyMap<string, StreamKind<unknown>> = new Map<string, StreamKind<unknown>>([
-  ['playthrough', playthroughKind as StreamKind<unknown>],
-  ['story', storyKind as StreamKind<unknown>],
-]);
+import { StateDiffers, UnknownStreamType, type FoldedRecord } from './stream-kind.js';
+import { kindOf, type StreamKinds } from './stream-kinds.js';
 
 /** A stream while it is being folded: its head, and its state as an object. Immutable; a new one replaces it. */
 export interface LiveStream {
@@ -84,17 +77,18 @@ export interface FoldedBatch {
   readonly streams: ReadonlyMap<StreamId, LiveStream>;
 }
 
-/**
- * The fold itself: pure, the same for live projection, rebuild, tests and verification.
- * @param streams the batch's streams as they are before it; absent = new
- * @param refused streams whose rows the store refused: parked from this batch on, with the reason
- */
-export function foldBatch(
-  batch: DecodedBatch,
-  logId: LogId,
-  streams: (stream: StreamId) => LiveStream | undefined,
-  refused: ReadonlyMap<StreamId, string> = NOTHING_REFUSED,
-): FoldedBatch {
+export interface FoldContext {
+  readonly logId: LogId;
+  readonly epoch: number;
+  /** The batch's streams as they are before it; undefined = new. */
+  readonly stream: (stream: StreamId) => LiveStream | undefined;
+  readonly kinds: StreamKinds;
+  /** Streams whose rows the store refused: parked from this batch on, with the reason. */
+  readonly refused?: ReadonlyMap<StreamId, string>;
+}
+
+/** The fold itself: pure, the same for live projection, rebuild, tests and verification. */
+export function foldBatch(batch: DecodedBatch, context: FoldContext): FoldedBatch {
   const rows = new BatchRows(batch.partition);
   const after = new Map<StreamId, LiveStream>();
   const touchedAt = new Map<StreamId, Offset>();
@@ -106,14 +100,14 @@ export function foldBatch(
     }
     const { record, digest } = decoded;
     const { stream } = record;
-    const live = after.get(stream) ?? streams(stream) ?? NEW_STREAM;
+    const live = after.get(stream) ?? context.stream(stream) ?? NEW_STREAM;
     const { verdict, head } = admit(live.head, record, digest, stored.offset);
     verdicts[verdict]++;
     if (verdict !== 'accepted') continue;
     const { commandId, commandDigest } = record;
     rows.command({ stream, version: head.version, commandId, commandDigest, offset: stored.offset });
     touchedAt.set(stream, stored.offset);
-    after.set(stream, applied(live, head, record, stored, rows, refused.get(stream)));
+    after.set(stream, applied(live, head, record, stored, rows, context));
   }
   for (const [stream, offset] of touchedAt) {
     const live = after.get(stream) as LiveStream;
@@ -121,10 +115,9 @@ export function foldBatch(
   }
   const lastTime = batch.entries[batch.entries.length - 1]?.stored.time ?? 0;
   const { partition, from, to } = batch;
-  return { changes: { partition, from, to, logId, lastTime, verdicts, rows: rows.all() }, streams: after };
+  const { logId, epoch } = context;
+  return { changes: { partition, from, to, logId, epoch, lastTime, verdicts, rows: rows.all() }, streams: after };
 }
-
-const NOTHING_REFUSED: ReadonlyMap<StreamId, string> = new Map();
 
 function applied(
   live: LiveStream,
@@ -132,15 +125,16 @@ function applied(
   record: DecisionRecord,
   stored: StoredRecord,
   rows: BatchRows,
-  refused: string | undefined,
+  context: FoldContext,
 ): LiveStream {
   if (live.parked !== null) {
     rows.retain({ stream: record.stream, offset: stored.offset, bytes: stored.value, time: stored.time });
     return { ...live, head };
   }
   try {
+    const refused = context.refused?.get(record.stream);
     if (refused !== undefined) throw new StoreRefused(refused);
-    const { after, json } = foldRecord(live.state, record, stored.offset, rows);
+    const { after, json } = foldRecord(live.state, record, stored.offset, rows, context.kinds);
     return { head, state: after, json, parked: null };
   } catch (error) {
     const reason = printable(error instanceof Error ? error.message : String(error));
@@ -155,31 +149,28 @@ function applied(
  * One accepted record onto a stream's state; its rows are kept only when all of it could be folded.
  * @throws UnknownEvent, UnknownStreamType, StateDiffers or whatever a damaged event brings about.
  */
-export function foldRecord(before: unknown, record: DecisionRecord, offset: Offset, rows: BatchRows): FoldedRecord<unknown> {
-  const kind = kindOf(record.stream);
+export function foldRecord(
+  before: unknown,
+  record: DecisionRecord,
+  offset: Offset,
+  rows: BatchRows,
+  kinds: StreamKinds,
+): FoldedRecord<unknown> {
+  const kind = kindOf(kinds, record.stream);
   const events = record.events.map((event) => upcast(event, kind.catalogue));
   const folded = kind.fold(before, record, events, offset);
   folded.keep(rows);
   return folded;
 }
 
-class UnknownStreamType extends Error {
-  override readonly name = 'UnknownStreamType';
-}
 class StoreRefused extends Error {
   override readonly name = 'StoreRefused';
 }
 
-function kindOf(stream: StreamId): StreamKind<unknown> {
-  const kind = KINDS.get(streamType(stream));
-  if (kind === undefined) throw new UnknownStreamType(`streams of type ${streamType(stream)} are not known to this version of Fabula`);
-  return kind;
-}
-
 /** A stored stream, ready to fold on. */
-export function liveStream(row: StoredStreamRow): LiveStream {
+export function liveStream(row: StoredStreamRow, kinds: StreamKinds): LiveStream {
   const { version, previous, window, parked } = row;
-  const state = row.state === null ? null : kindOf(row.stream).stateFromJson(row.state);
+  const state = row.state === null ? null : kindOf(kinds, row.stream).stateFromJson(row.state);
   return { head: { version, previous, window }, state, json: row.state, parked };
 }
 

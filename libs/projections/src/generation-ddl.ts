@@ -23,7 +23,7 @@ create table ${schema}.positions (
   next_offset bigint not null,
   last_time bigint not null,
   accepted bigint not null, duplicate bigint not null, reused bigint not null, conflict bigint not null, invalid bigint not null,
-  retired boolean not null default false
+  epoch bigint not null
 ) with (fillfactor = 10);
 create table ${schema}.stream_heads (
   stream text primary key,
@@ -60,7 +60,8 @@ create table ${schema}.playthroughs (
   updated_at bigint not null
 ) with (fillfactor = 70);
 create index playthroughs_of_reader on ${schema}.playthroughs (reader, started_at desc, id desc);
-create index playthroughs_of_story on ${schema}.playthroughs (story_id, status, started_at desc, id desc);
+create index playthroughs_of_story on ${schema}.playthroughs (story_id, started_at desc, id desc);
+create index playthroughs_newest on ${schema}.playthroughs (started_at desc, id desc);
 create index playthroughs_overdue on ${schema}.playthroughs (partition, deadline, id) where deadline is not null;
 create table ${schema}.turns (
   playthrough_id text not null,

@@ -146,7 +146,7 @@ async function createGeneration(
   const n = generations.reduce((highest, generation) => Math.max(highest, generation.n), 0) + 1;
   await client.query(generationDdl(n));
   await client.query(
-    `insert into ${schemaOf(n)}.positions select p, $1, 0, 0, 0, 0, 0, 0, 0, false from generate_series(0, $2::integer - 1) p`,
+    `insert into ${schemaOf(n)}.positions select p, $1, 0, 0, 0, 0, 0, 0, 0, 0 from generate_series(0, $2::integer - 1) p`,
     [logId, partitions],
   );
   const { rows } = await client.query<{ created_at: Date }>(

@@ -1,5 +1,13 @@
+export type { BatchChanges, VerdictCounts } from './batch-changes.js';
+export { foldLog } from './fold-log.js';
+export { dropRetired, LiveGeneration, listGenerations, NoReadModels, RETIRED_KEPT_MS, type Generation } from './generations.js';
 export { MemoryProjection } from './memory-projection.js';
+export { BadCursor, MAX_PAGE, type Page } from './page.js';
 export { Fenced } from './partition-projector.js';
+export { decodePosition, encodePosition, type RecordPosition } from './position-token.js';
+export { MAX_WAIT_MS, PositionWaiter, type PositionWaiterOptions, type Waited } from './position-waiter.js';
+export { PostgresColdSource } from './postgres-cold-source.js';
+export { PostgresProjection } from './postgres-projection.js';
 export {
   DataRefused,
   PositionRefused,
@@ -9,7 +17,23 @@ export {
   type PositionProblem,
   type ProjectionPosition,
   type ProjectionStore,
+  type RetryOutcome,
 } from './projection-store.js';
 export { Projector, type PartitionStatus, type ProjectorOptions } from './projector.js';
+export { readModelDigest, type DigestSource, type ReadModelDigest } from './read-model-digest.js';
 export type * from './read-model.js';
+export {
+  ReadModels,
+  type Answer,
+  type AsOf,
+  type CheckpointView,
+  type PageRequest,
+  type ParkedView,
+  type PartitionProgress,
+  type PlaythroughSummary,
+  type PlaythroughView,
+  type TurnView,
+  type VersionStats,
+} from './read-models.js';
+export { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 export { TABLE_NAMES, TABLES, type ReadModelRows, type TableName } from './tables.js';

@@ -10,8 +10,11 @@ import {
   type PastState,
   type ProjectionPosition,
   type ProjectionStore,
+  type RetryOutcome,
 } from './projection-store.js';
 import { addVerdicts, NO_VERDICTS, type BatchChanges } from './batch-changes.js';
+import { foldParked } from './fold-parked.js';
+import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 import type { StoredStreamRow } from './read-model.js';
 import { mergedRow, rowKey, rowText, TABLE_NAMES, TABLES, type AnyRow, type ReadModelRows, type Table, type TableName } from './tables.js';
 
@@ -33,6 +36,7 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
         nextOffset: 0,
         lastTime: 0,
         verdicts: NO_VERDICTS,
+        epoch: 0,
       }));
     }
     checkPositions(this.positions, logId, partitions);
@@ -51,14 +55,8 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
 
   async commit(changes: BatchChanges): Promise<'committed' | 'fenced'> {
     const position = this.positionOf(changes.partition);
-    if (position.nextOffset !== changes.from || position.logId !== changes.logId) return 'fenced';
-    for (const name of TABLE_NAMES) {
-      const table = TABLES[name] as Table<never>;
-      const rows = this.tables.get(name) as Map<string, AnyRow>;
-      for (const row of changes.rows[name]) put(table, rows, row as unknown as AnyRow);
-    }
-    for (const row of changes.rows.commands) append(this.commandsOf, row.stream, row);
-    for (const row of changes.rows.turns) append(this.turnsOf, row.playthroughId, row);
+    if (position.nextOffset !== changes.from || position.logId !== changes.logId || position.epoch !== changes.epoch) return 'fenced';
+    this.put(changes.rows);
     this.positions[changes.partition] = {
       ...position,
       nextOffset: changes.to,
@@ -66,6 +64,24 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
       verdicts: addVerdicts(position.verdicts, changes.verdicts),
     };
     return 'committed';
+  }
+
+  async retryParked(stream: StreamId, kinds: StreamKinds = STREAM_KINDS): Promise<RetryOutcome> {
+    const head = this.rows('streams').get(stream);
+    const parked = this.rows('parked').get(stream);
+    if (head === undefined || parked === undefined) return { kind: 'not-parked' };
+    const { partition } = parked;
+    const records = [...this.rows('parkedRecords').values()].filter((row) => row.stream === stream);
+    const folded = foldParked({ stream, partition, state: head.state, records }, kinds);
+    if (folded.kind === 'still-parked') return folded;
+    folded.rows.stream({ ...head, state: folded.state });
+    this.put(folded.rows.all());
+    this.tables.get('parked')?.delete(stream);
+    const retained = this.tables.get('parkedRecords');
+    for (const row of records) retained?.delete(rowKey(TABLES.parkedRecords as Table<never>, row as unknown as AnyRow));
+    const position = this.positionOf(partition);
+    this.positions[partition] = { ...position, epoch: position.epoch + 1 };
+    return { kind: 'applied', records: records.length };
   }
 
   async load(partition: number, streams: readonly StreamId[]): ReturnType<ColdReads['load']> {
@@ -123,6 +139,16 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
 
   async rowTexts(table: TableName): Promise<readonly string[]> {
     return [...this.rows(table).values()].map((row) => rowText(TABLES[table] as Table<never>, row as unknown as AnyRow));
+  }
+
+  private put(changed: BatchChanges['rows']): void {
+    for (const name of TABLE_NAMES) {
+      const table = TABLES[name] as Table<never>;
+      const rows = this.tables.get(name) as Map<string, AnyRow>;
+      for (const row of changed[name]) put(table, rows, row as unknown as AnyRow);
+    }
+    for (const row of changed.commands) append(this.commandsOf, row.stream, row);
+    for (const row of changed.turns) append(this.turnsOf, row.playthroughId, row);
   }
 
   private window(stream: StreamId): readonly AcceptedCommand[] {

@@ -3,6 +3,7 @@ import type { EventLog, LogId, Offset, StoredRecord } from '#lib/log';
 import { decodeBatch, foldBatch, liveStream, type DecodedBatch, type FoldedBatch, type UnknownEnvelope } from './fold-batch.js';
 import { DataRefused, type ProjectionStore } from './projection-store.js';
 import type { BatchChanges } from './batch-changes.js';
+import type { StreamKinds } from './stream-kinds.js';
 import { StreamCache } from './stream-cache.js';
 
 /** Somebody else moved the position, or the generation was retired: forget what is cached and go on from what is stored. */
@@ -17,12 +18,14 @@ export interface PartitionProjectorOptions {
   readonly partition: number;
   readonly maxRecords: number;
   readonly cacheBytes: number;
+  readonly kinds: StreamKinds;
   readonly onCommit: (changes: BatchChanges) => void;
 }
 
 /** Folds one partition, batch by batch. While a batch is being committed the next one is read and folded already. */
 export class PartitionProjector {
   private readonly cache: StreamCache;
+  private epoch = 0;
 
   constructor(private readonly options: PartitionProjectorOptions) {
     this.cache = new StreamCache(options.cacheBytes);
@@ -35,7 +38,9 @@ export class PartitionProjector {
    */
   async follow(signal: AbortSignal, upTo?: Offset): Promise<UnknownEnvelope | undefined> {
     const { log, store, partition, maxRecords } = this.options;
-    let { nextOffset: next } = await store.readPosition(partition);
+    const position = await store.readPosition(partition);
+    let next = position.nextOffset;
+    this.epoch = position.epoch;
     let inFlight: InFlight | undefined;
     let stopped: UnknownEnvelope | undefined;
     this.cache.clear();
@@ -72,12 +77,18 @@ export class PartitionProjector {
   }
 
   private async fold(batch: DecodedBatch, refused?: ReadonlyMap<StreamId, string>): Promise<FoldedBatch> {
-    const { store, logId, partition } = this.options;
+    const { store, logId, partition, kinds } = this.options;
     const cold = [...batch.streams].filter((stream) => this.cache.get(stream) === undefined);
     if (cold.length > 0) {
-      for (const [stream, row] of await store.loadStreams(partition, cold)) this.cache.set(stream, liveStream(row));
+      for (const [stream, row] of await store.loadStreams(partition, cold)) this.cache.set(stream, liveStream(row, kinds));
     }
-    const folded = foldBatch(batch, logId, (stream) => this.cache.get(stream), refused);
+    const folded = foldBatch(batch, {
+      logId,
+      epoch: this.epoch,
+      kinds,
+      stream: (stream) => this.cache.get(stream),
+      ...(refused && { refused }),
+    });
     for (const [stream, live] of folded.streams) this.cache.set(stream, live);
     return folded;
   }

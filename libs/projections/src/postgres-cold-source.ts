@@ -12,8 +12,9 @@ import { SNAPSHOT_EVERY } from './fold-playthrough.js';
 export class PostgresColdSource implements ColdReads {
   readonly live: LiveGeneration;
 
-  constructor(pool: Pool, clock: Clock) {
-    this.live = new LiveGeneration(pool, clock);
+  /** @param live the process's pointer, to be shared with projector and queries */
+  constructor(pool: Pool, clock: Clock, live?: LiveGeneration) {
+    this.live = live ?? new LiveGeneration(pool, clock);
   }
 
   async load(partition: number, streams: readonly StreamId[]): ReturnType<ColdReads['load']> {
@@ -29,7 +30,9 @@ export class PostgresColdSource implements ColdReads {
     return { generation: String(generation), position: Number(first.next_offset), streams: found };
   }
 
-  async position(partition: number): Promise<Offset> {
+  /** @param fresh looks first which generation is live now */
+  async position(partition: number, fresh = false): Promise<Offset> {
+    if (fresh) await this.live.refresh();
     const { rows } = await this.live.query<{ next_offset: string }>(
       'position',
       (schema) => `select next_offset from ${schema}.positions where partition = $1`,

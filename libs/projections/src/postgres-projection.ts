@@ -7,7 +7,16 @@ import { binaryArray } from './binary-arrays.js';
 import { commitStatement } from './commit-statement.js';
 import { schemaOf } from './generation-ddl.js';
 import { ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
-import { checkPositions, DataRefused, positionText, type ProjectionPosition, type ProjectionStore } from './projection-store.js';
+import {
+  checkPositions,
+  DataRefused,
+  positionText,
+  type ProjectionPosition,
+  type ProjectionStore,
+  type RetryOutcome,
+} from './projection-store.js';
+import { retryParkedStream } from './parked-streams.js';
+import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 import type { DigestSource } from './read-model-digest.js';
 import type { StoredStreamRow } from './read-model.js';
 import { columnName, rowText, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
@@ -53,6 +62,11 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
       if (isUndefinedTable(error)) return 'fenced';
       throw isDataError(error) ? new DataRefused(error.message, { cause: error }) : error;
     }
+  }
+
+  async retryParked(stream: StreamId, kinds: StreamKinds = STREAM_KINDS): Promise<RetryOutcome> {
+    const generation = typeof this.target === 'number' ? this.target : await this.target.refresh();
+    return retryParkedStream(this.pool, generation, stream, kinds);
   }
 
   async digestPositions(): Promise<readonly string[]> {
@@ -102,6 +116,7 @@ interface PositionRecord {
   readonly log_id: string;
   readonly next_offset: string;
   readonly last_time: string;
+  readonly epoch: string;
   readonly accepted: string;
   readonly duplicate: string;
   readonly reused: string;
@@ -122,6 +137,7 @@ export async function readPositions(pool: Pool, generation: number): Promise<rea
     logId: row.log_id,
     nextOffset: Number(row.next_offset),
     lastTime: Number(row.last_time),
+    epoch: Number(row.epoch),
     verdicts: {
       accepted: Number(row.accepted),
       duplicate: Number(row.duplicate),

@@ -1,5 +1,6 @@
 import type { AcceptedCommand, RecordedEvent, StreamId } from '#lib/decision';
 import type { LogId, Offset } from '#lib/log';
+import type { StreamKinds } from './stream-kinds.js';
 import type { BatchChanges, VerdictCounts } from './batch-changes.js';
 import type { StoredStreamRow } from './read-model.js';
 
@@ -12,6 +13,8 @@ export interface ProjectionPosition {
   /** The log's time of the last folded record, 0 before the first. */
   readonly lastTime: number;
   readonly verdicts: VerdictCounts;
+  /** Raised by everything that changes rows beside the projector (a parked stream taken up again): what it holds in memory is then void. */
+  readonly epoch: number;
 }
 
 /** Where a projector keeps the read models: memory (tests, simulation) or one generation in Postgres. */
@@ -27,11 +30,18 @@ export interface ProjectionStore {
   loadStreams(partition: number, streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StoredStreamRow>>;
   /**
    * All of a batch and the position, or nothing: `fenced` when the position is no longer `changes.from`, because another projector
-   * was there first or the generation was retired.
+   * was there first, rows were changed beside it (epoch), or the generation was retired.
    * @throws DataRefused when these very rows can never be stored; anything else is worth a retry.
    */
   commit(changes: BatchChanges): Promise<'committed' | 'fenced'>;
+  /** Folds a parked stream's retained records, in order, in one transaction; or leaves it parked as it was and says why. */
+  retryParked(stream: StreamId, kinds?: StreamKinds): Promise<RetryOutcome>;
 }
+
+export type RetryOutcome =
+  | { readonly kind: 'applied'; readonly records: number }
+  | { readonly kind: 'still-parked'; readonly reason: string; readonly offset: Offset }
+  | { readonly kind: 'not-parked' };
 
 /** The rows themselves are at fault (SQLSTATE class 22, 23, 54): the batch is split until the stream is found. */
 export class DataRefused extends Error {

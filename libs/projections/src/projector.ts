@@ -4,6 +4,7 @@ import { Fenced, PartitionProjector } from './partition-projector.js';
 import { PositionRefused, type ProjectionStore } from './projection-store.js';
 import { addVerdicts, NO_VERDICTS, type BatchChanges, type VerdictCounts } from './batch-changes.js';
 import type { ParkedRow } from './read-model.js';
+import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 
 export interface ProjectorOptions {
   readonly log: EventLog;
@@ -15,6 +16,8 @@ export interface ProjectorOptions {
   readonly cacheBytes?: number;
   /** First and longest pause after a failure, ms; default 50 and 5,000, doubling between. */
   readonly retryMs?: readonly [first: number, longest: number];
+  /** What can be folded; default: all that this build knows. */
+  readonly kinds?: StreamKinds;
   /** Told of every failure; the loop goes on after it. */
   readonly onError?: (error: unknown, partition: number) => void;
   /** Told of every stream that is parked. */
@@ -53,6 +56,7 @@ export class Projector {
         partition: status.partition,
         maxRecords: options.maxRecords ?? 1000,
         cacheBytes,
+        kinds: options.kinds ?? STREAM_KINDS,
         onCommit: (changes) => this.committed(changes),
       }),
     }));

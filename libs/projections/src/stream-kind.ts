@@ -26,6 +26,11 @@ export class StateDiffers extends Error {
   override readonly name = 'StateDiffers';
 }
 
+/** A stream of a type that this build does not know. */
+export class UnknownStreamType extends Error {
+  override readonly name = 'UnknownStreamType';
+}
+
 /** `playthrough` of `playthrough/<id>`. */
 export function streamType(stream: StreamId): string {
   return stream.slice(0, stream.indexOf('/'));

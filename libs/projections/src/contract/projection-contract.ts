@@ -137,6 +137,7 @@ export function projectionContract(name: string, create: () => Promise<Projectio
         readPosition: (partition) => store.readPosition(partition),
         loadStreams: (partition, streams) => store.loadStreams(partition, streams),
         // Paused between reading and writing, long enough for another projector to do all the work.
+        retryParked: (stream) => store.retryParked(stream),
         commit: async (changes) => {
           await projected(log, store, 1);
           return store.commit(changes);
