@@ -76,7 +76,7 @@ export class World {
       reader: `r-${i}`,
     }));
     const clients = players.flatMap((shared) =>
-      Array.from({ length: random.int(1, 2) }, (_, i) => new Client(this, random, shared, i === 0, random.int(6, 16) * (long ? 6 : 1))),
+      Array.from({ length: random.int(1, 2) }, (_, i) => new Client(this, random, shared, i === 0, random.int(5, 12) * (long ? 6 : 1))),
     );
     await this.open();
     void this.project();
