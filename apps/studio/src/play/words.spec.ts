@@ -67,7 +67,12 @@ describe('a problem in plain words', () => {
 describe('the moment in a TURN_STALE error', () => {
   const moment = { passage: { id: 'a', title: 'A', text: 'T', tags: [] }, choices: [], variables: [] };
   it('is taken when it is whole, and left when it is not', () => {
-    expect(momentInError(new Problem('TURN_STALE', '', true, { turn: 3, moment }))).toEqual({ turn: 3, moment });
+    expect(momentInError(new Problem('TURN_STALE', '', true, { turn: 3, status: 'active', moment }))).toEqual({
+      turn: 3,
+      status: 'ACTIVE',
+      moment,
+    });
+    expect(momentInError(new Problem('TURN_STALE', '', true, { turn: 3, status: 'ended', moment }))?.status).toBe('ENDED');
     for (const broken of [
       {},
       { turn: '3', moment },
