@@ -96,6 +96,13 @@ export function join(a: Abstract, b: Abstract): Abstract {
   throw new TypeError(`${a.kind} and ${b.kind} have nothing in common`);
 }
 
+/** No value at all: what contains it fails. (Sets have no such form; for them something stays possible.) */
+function nothingOf(value: Abstract): Abstract {
+  if (value.kind === 'bool') return NOTHING_BOOL;
+  if (value.kind === 'int') return NOTHING_INT;
+  return value.kind === 'string' ? strings([]) : value;
+}
+
 /** Result of evaluating; `mayFail` when some of the values overflow or divide by zero. */
 export interface AbstractResult {
   readonly value: Abstract;
@@ -144,6 +151,7 @@ class Evaluation {
         const test = this.bool(expression.if);
         if (!test.canBeFalse && test.canBeTrue) return this.of(expression.then);
         if (!test.canBeTrue && test.canBeFalse) return this.of(expression.else);
+        if (!test.canBeTrue) return nothingOf(this.of(expression.then));
         return join(this.of(expression.then), this.of(expression.else));
       }
       default:
@@ -275,11 +283,13 @@ function equal(a: Abstract, b: Abstract): Bool {
       (a.canBeTrue && b.canBeTrue) || (a.canBeFalse && b.canBeFalse),
       (a.canBeTrue && b.canBeFalse) || (a.canBeFalse && b.canBeTrue),
     );
-  if (a.kind === 'string' && b.kind === 'string')
+  if (a.kind === 'string' && b.kind === 'string') {
+    if (a.values.length === 0 || b.values.length === 0) return NOTHING_BOOL;
     return bool(
       a.values.some((one) => b.values.includes(one)),
       a.values.length + b.values.length > 2 || a.values[0] !== b.values[0],
     );
+  }
   if (a.kind === 'set' && b.kind === 'set') {
     const possible = a.must.every((one) => b.may.includes(one)) && b.must.every((one) => a.may.includes(one));
     const known = a.must.length === a.may.length && b.must.length === b.may.length;

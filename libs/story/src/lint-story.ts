@@ -145,7 +145,8 @@ class Linter {
 
   /** Edges that a playthrough can follow, whatever causes them. */
   private next(id: string): readonly string[] {
-    if (id === HUBS) return [...this.reach.hubTags.values()].flat();
+    // With no hub to go back to, the story begins anew.
+    if (id === HUBS) return [this.story.start, ...[...this.reach.hubTags.values()].flat()];
     const passage = this.story.passages[id];
     if (passage === undefined || passage.ending !== undefined) return [];
     const targets = passage.choices.flatMap((choice) => {

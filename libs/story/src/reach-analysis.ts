@@ -251,12 +251,11 @@ function bounded(values: readonly Abstract[], variable: Variable): readonly Abst
 
 const guardsOfChoices = new WeakMap<Choice, { readonly guard: Expression | undefined }>();
 
-/** What must hold for a choice to be taken. A timed one is never clicked, so it needs to be visible only. */
+/** What must hold for a choice to be taken, by the reader or, if it is timed, by itself. */
 export function choiceGuard(choice: Choice): Expression | undefined {
   const known = guardsOfChoices.get(choice);
   if (known !== undefined) return known.guard;
-  const { visibleWhen } = choice;
-  const enabledWhen = choice.kind === 'timed' ? undefined : choice.enabledWhen;
+  const { visibleWhen, enabledWhen } = choice;
   const guard: Expression | undefined =
     visibleWhen === undefined ? enabledWhen : enabledWhen === undefined ? visibleWhen : { op: '&&', left: visibleWhen, right: enabledWhen };
   guardsOfChoices.set(choice, { guard });
