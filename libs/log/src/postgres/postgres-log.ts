@@ -58,15 +58,17 @@ export const APPEND = `
   )
   select base from head`;
 
-/** One page: a range of the primary key, ended by count and by bytes. The first record comes whatever its size. */
+/**
+ * One page: a range of the primary key, ended by count and by bytes. The first record comes whatever its size. Offsets are
+ * dense, so the range has an upper bound instead of a limit: with stale statistics no plan can walk the whole rest of the log.
+ */
 export const PAGE = `
   select "offset", key, value, headers, time
   from (
     select page.*, sum(octet_length(value) + octet_length(key) + coalesce(octet_length(headers), 0)) over (order by "offset") as bytes
     from (
       select "offset", key, value, headers, time from fabula.log_records
-      where partition = $1::int and "offset" >= $2::bigint
-      order by "offset" limit $3::int
+      where partition = $1::int and "offset" >= $2::bigint and "offset" < $2::bigint + $3::int
     ) page
   ) sized
   where bytes <= $4::int or "offset" = $2::bigint
@@ -148,7 +150,7 @@ class PostgresLog implements EventLog {
       const seen = this.wakeUps.version(partition);
       const limit = Math.min(maxRecords, upTo - next);
       if (isAborted(signal)) return;
-      const records = await this.page(partition, next, limit);
+      const records = await this.pageOrHole(partition, next, limit);
       if (isAborted(signal)) return;
       next += records.length;
       if (records.length > 0) yield { partition, records };
@@ -185,6 +187,15 @@ class PostgresLog implements EventLog {
     } catch (error) {
       throw unavailable(error);
     }
+  }
+
+  /** An empty page below the end is a hole, unless its records were appended after the first look. */
+  private async pageOrHole(partition: number, from: Offset, maxRecords: number): Promise<StoredRecord[]> {
+    const records = await this.page(partition, from, maxRecords);
+    if (records.length > 0 || (await this.end(partition)) <= from) return records;
+    const again = await this.page(partition, from, maxRecords);
+    if (again.length === 0) throw new LogDamaged(`Partition ${partition} has no record at offset ${from}, which lies below its end.`);
+    return again;
   }
 
   private async page(partition: number, from: Offset, maxRecords: number): Promise<StoredRecord[]> {
