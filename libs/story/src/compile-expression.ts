@@ -24,11 +24,14 @@ type Closure<T> = (scope: Scope) => T;
  */
 export function compileExpression<T extends Value>(expression: Expression): CompiledExpression<T> {
   const text = printExpression(expression);
+  const reads = readsOf(expression);
+  const inherited = reads.find(isInheritedName);
+  if (inherited !== undefined) throw new TypeError(`${inherited} cannot be a variable`);
   const conjuncts = conjunctsOf(expression).map((part) => ({ text: printExpression(part), holds: bool(part) }));
   return {
     // The checker has established the type; a closure's own type cannot say so.
     evaluate: compile(expression) as Closure<T>,
-    reads: readsOf(expression),
+    reads,
     text,
     failing: (scope) => conjuncts.find((part) => !part.holds(scope))?.text,
   };
@@ -76,7 +79,7 @@ export function childrenOf(expression: Expression): readonly Expression[] {
   }
 }
 
-const bool = (expression: Expression): Closure<boolean> => compile(expression) as Closure<boolean>;
+const bool = (expression: Expression): Condition => compile(expression) as Closure<boolean>;
 const int = (expression: Expression): Closure<number> => compile(expression) as Closure<number>;
 
 function compile(expression: Expression): Closure<Value> {
@@ -93,7 +96,6 @@ function compile(expression: Expression): Closure<Value> {
     }
     case 'var': {
       const { name } = expression;
-      if (isInheritedName(name)) throw new TypeError(`${name} cannot be a variable`);
       return (scope) => scope.variables[name] as Value;
     }
     case 'visits': {
@@ -129,17 +131,19 @@ function compile(expression: Expression): Closure<Value> {
 
 function compileBinary(op: BinaryOperator, leftPart: Expression, rightPart: Expression): Closure<Value> {
   switch (op) {
-    case '&&': {
-      const [left, right] = [bool(leftPart), bool(rightPart)];
-      return (scope) => left(scope) && right(scope);
-    }
-    case '||': {
-      const [left, right] = [bool(leftPart), bool(rightPart)];
-      return (scope) => left(scope) || right(scope);
-    }
+    case '&&':
+      return all(operandsOf('&&', leftPart, rightPart).map(bool));
+    case '||':
+      return any(operandsOf('||', leftPart, rightPart).map(bool));
     case 'in': {
-      const member = compile(leftPart) as Closure<string>;
       const set = compile(rightPart) as Closure<readonly string[]>;
+      if (leftPart.op === 'string') {
+        const { value } = leftPart;
+        if (rightPart.op !== 'var') return (scope) => set(scope).includes(value);
+        const { name } = rightPart;
+        return (scope) => (scope.variables[name] as readonly string[]).includes(value);
+      }
+      const member = compile(leftPart) as Closure<string>;
       return (scope) => set(scope).includes(member(scope));
     }
     case '==':
@@ -159,30 +163,73 @@ function compileBinary(op: BinaryOperator, leftPart: Expression, rightPart: Expr
   }
 }
 
-/** Comparing with a constant is by far the commonest guard, so that form gets a closure with one call less. */
-function comparison(op: '<' | '<=' | '>' | '>=', leftPart: Expression, rightPart: Expression): Closure<boolean> {
-  const left = int(leftPart);
+/** Operands of a chain of one operator, left to right; brackets between them change nothing, for both are associative. */
+function operandsOf(op: '&&' | '||', ...parts: readonly Expression[]): readonly Expression[] {
+  return parts.flatMap((part) => (part.op === op ? operandsOf(op, part.left, part.right) : [part]));
+}
+
+type Condition = Closure<boolean>;
+
+function all(operands: readonly Condition[]): Condition {
+  const [a, b, c, ...more] = operands;
+  if (a === undefined || b === undefined) return a ?? (() => true);
+  if (c === undefined) return (scope) => a(scope) && b(scope);
+  if (more.length === 0) return (scope) => a(scope) && b(scope) && c(scope);
+  const rest = all(more);
+  return (scope) => a(scope) && b(scope) && c(scope) && rest(scope);
+}
+
+function any(operands: readonly Condition[]): Condition {
+  const [a, b, c, ...more] = operands;
+  if (a === undefined || b === undefined) return a ?? (() => false);
+  if (c === undefined) return (scope) => a(scope) || b(scope);
+  if (more.length === 0) return (scope) => a(scope) || b(scope) || c(scope);
+  const rest = any(more);
+  return (scope) => a(scope) || b(scope) || c(scope) || rest(scope);
+}
+
+/** A variable compared with a constant is by far the commonest guard: one closure, not three. */
+function comparison(op: '<' | '<=' | '>' | '>=', leftPart: Expression, rightPart: Expression): Condition {
   if (rightPart.op === 'int') {
     const { value } = rightPart;
+    if (leftPart.op === 'var') {
+      const { name } = leftPart;
+      if (op === '<') return (scope) => (scope.variables[name] as number) < value;
+      if (op === '<=') return (scope) => (scope.variables[name] as number) <= value;
+      if (op === '>') return (scope) => (scope.variables[name] as number) > value;
+      return (scope) => (scope.variables[name] as number) >= value;
+    }
+    if (leftPart.op === 'visits' && !isInheritedName(leftPart.passage)) {
+      const { passage } = leftPart;
+      if (op === '<') return (scope) => (scope.visits[passage] ?? 0) < value;
+      if (op === '<=') return (scope) => (scope.visits[passage] ?? 0) <= value;
+      if (op === '>') return (scope) => (scope.visits[passage] ?? 0) > value;
+      return (scope) => (scope.visits[passage] ?? 0) >= value;
+    }
+    const left = int(leftPart);
     if (op === '<') return (scope) => left(scope) < value;
     if (op === '<=') return (scope) => left(scope) <= value;
     if (op === '>') return (scope) => left(scope) > value;
     return (scope) => left(scope) >= value;
   }
-  const right = int(rightPart);
+  const [left, right] = [int(leftPart), int(rightPart)];
   if (op === '<') return (scope) => left(scope) < right(scope);
   if (op === '<=') return (scope) => left(scope) <= right(scope);
   if (op === '>') return (scope) => left(scope) > right(scope);
   return (scope) => left(scope) >= right(scope);
 }
 
-function equality(op: '==' | '!=', leftPart: Expression, rightPart: Expression): Closure<boolean> {
-  const left = compile(leftPart);
+function equality(op: '==' | '!=', leftPart: Expression, rightPart: Expression): Condition {
   if (rightPart.op === 'int' || rightPart.op === 'string' || rightPart.op === 'bool') {
     const { value } = rightPart;
+    if (leftPart.op === 'var') {
+      const { name } = leftPart;
+      return op === '==' ? (scope) => scope.variables[name] === value : (scope) => scope.variables[name] !== value;
+    }
+    const left = compile(leftPart);
     return op === '==' ? (scope) => left(scope) === value : (scope) => left(scope) !== value;
   }
-  const right = compile(rightPart);
+  const [left, right] = [compile(leftPart), compile(rightPart)];
   return op === '==' ? (scope) => sameValue(left(scope), right(scope)) : (scope) => !sameValue(left(scope), right(scope));
 }
 
@@ -195,22 +242,20 @@ export function sameValue(a: Value, b: Value): boolean {
 
 function arithmetic(op: '+' | '-' | '*' | '/' | '%', leftPart: Expression, rightPart: Expression): Closure<number> {
   const [left, right] = [int(leftPart), int(rightPart)];
-  const calculate = arithmeticOf(op);
-  const text = () => printExpression({ op, left: leftPart, right: rightPart });
-  return (scope) => {
-    const result = calculate(left(scope), right(scope));
+  const checked = (result: number): number => {
     if (Number.isSafeInteger(result)) return result;
-    throw new EvaluationError(Number.isNaN(result) ? 'division-by-zero' : 'overflow', text());
+    const text = printExpression({ op, left: leftPart, right: rightPart });
+    throw new EvaluationError(Number.isNaN(result) ? 'division-by-zero' : 'overflow', text);
   };
+  if (op === '+') return (scope) => checked(left(scope) + right(scope));
+  if (op === '-') return (scope) => checked(left(scope) - right(scope));
+  const calculate = arithmeticOf(op);
+  return (scope) => checked(calculate(left(scope), right(scope)));
 }
 
 /** On safe integers: NaN stands for division by zero, an unsafe number for overflow. `+ 0` keeps -0 out of the state. */
-export function arithmeticOf(op: '+' | '-' | '*' | '/' | '%'): (a: number, b: number) => number {
+function arithmeticOf(op: '*' | '/' | '%'): (a: number, b: number) => number {
   switch (op) {
-    case '+':
-      return (a, b) => a + b;
-    case '-':
-      return (a, b) => a - b;
     case '*':
       return (a, b) => a * b + 0;
     case '/':
