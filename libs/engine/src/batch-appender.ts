@@ -49,12 +49,12 @@ export class BatchAppender {
         // The bytes may be in the log or arrive late: only appending the same bytes again brings a verdict.
         uncertain = true;
         onMetric('append_unknown', batch.length);
+        if (!permanent) await this.pause(attempt);
         if (permanent || this.stopped.aborted) {
           for (const command of callers) command.expire();
           return undefined;
         }
       }
-      await this.pause(attempt);
     }
   }
 

@@ -22,7 +22,7 @@ interface Entry {
 }
 
 /** An accepted command in a head's window: two hex digests, an id, an object. */
-const WINDOW_ENTRY_BYTES = 260;
+const WINDOW_ENTRY_BYTES = 200;
 /** States grow slowly: measured again after this many events. */
 const MEASURE_EVERY = 16;
 /** Streams looked at per eviction beyond those that may go, so that one round stays cheap. */
@@ -68,7 +68,7 @@ export class HotSet {
   changed(hot: HotStream): void {
     const entry = this.entries.get(hot.stream);
     if (entry === undefined) return;
-    if (hot.head.version - entry.measuredAt >= MEASURE_EVERY) this.measure(entry);
+    if (entry.measuredAt === 0 || hot.head.version - entry.measuredAt >= MEASURE_EVERY) this.measure(entry);
   }
 
   /** Makes room below the cap; false when the projector is too far behind for that. */
