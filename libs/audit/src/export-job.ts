@@ -5,6 +5,8 @@ export interface ExportRange {
   readonly log: LogName;
   readonly from: bigint;
   readonly to?: bigint;
+  /** Size of a note that the receiver kept: the export then proves that it continues it. */
+  readonly since?: bigint;
 }
 
 export type ExportState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';

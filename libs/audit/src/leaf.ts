@@ -168,3 +168,17 @@ function term(text: string): string | null {
   const found = word(text);
   return typeof found === 'string' ? found : null;
 }
+
+/** Everything that a stored leaf is filed under, as its bytes say it. @throws SyntaxError, TypeError for bytes that are no leaf */
+export function filedUnder(bytes: Buffer): LeafTerms & { readonly offset: number; readonly time: number; readonly accepted: boolean } {
+  const leaf = JSON.parse(bytes.toString('utf8')) as Leaf;
+  const plain = (one: Word | undefined): string | null => (typeof one === 'string' ? one : null);
+  return {
+    offset: Number(leaf.offset),
+    time: Number(leaf.time),
+    accepted: leaf.verdict === 'accepted',
+    stream: leaf.envelope?.stream ?? null,
+    correlationId: plain(leaf.correlationId),
+    actor: plain(leaf.actor?.id),
+  };
+}

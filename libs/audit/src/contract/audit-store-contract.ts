@@ -174,7 +174,7 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
         requestedAt: 5,
         ranges: [
           { log: 'p0', from: 0n },
-          { log: 'root', from: 2n, to: 2n ** 60n },
+          { log: 'root', from: 2n, to: 2n ** 60n, since: 1n },
         ],
         state: 'queued',
         leavesWritten: 0,

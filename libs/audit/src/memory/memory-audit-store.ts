@@ -19,8 +19,8 @@ import type { TileAddress } from '../tlog/index.js';
 interface Tree {
   head: AuditHead;
   leaves: StoredLeaf[];
-  /** Indexes into `leaves` of a stream's accepted ones. */
-  accepted: Map<string, number[]>;
+  /** A stream's accepted leaves. */
+  accepted: Map<string, StoredLeaf[]>;
   tiles: Map<string, Buffer>;
 }
 const PAGE = 500;
@@ -159,8 +159,7 @@ export class MemoryAuditStore implements AuditStore {
   }
 
   private lastAccepted(tree: Tree, stream: string): Buffer[] {
-    const positions = tree.accepted.get(stream) ?? [];
-    return positions.slice(-WINDOW_SIZE).map((position) => (tree.leaves[position] as StoredLeaf).bytes);
+    return (tree.accepted.get(stream) ?? []).slice(-WINDOW_SIZE).map((leaf) => leaf.bytes);
   }
 
   private check(tree: Tree, { head, leaves }: Growth): void {
@@ -175,9 +174,9 @@ export class MemoryAuditStore implements AuditStore {
   private apply(tree: Tree, growth: Growth): void {
     for (const leaf of growth.leaves) {
       if (leaf.accepted && leaf.stream !== null) {
-        const positions = tree.accepted.get(leaf.stream);
-        if (positions === undefined) tree.accepted.set(leaf.stream, [tree.leaves.length]);
-        else positions.push(tree.leaves.length);
+        const known = tree.accepted.get(leaf.stream);
+        if (known === undefined) tree.accepted.set(leaf.stream, [leaf]);
+        else known.push(leaf);
       }
       tree.leaves.push(leaf);
     }

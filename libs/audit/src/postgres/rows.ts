@@ -86,10 +86,15 @@ export function jobRow(job: ExportJob): string {
   return JSON.stringify(job, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 }
 
-type StoredJob = Omit<ExportJob, 'ranges'> & { readonly ranges: readonly { log: LogName; from: string; to?: string }[] };
+type StoredJob = Omit<ExportJob, 'ranges'> & { readonly ranges: readonly { log: LogName; from: string; to?: string; since?: string }[] };
 
 export function exportOf(row: unknown): ExportJob {
   const job = row as StoredJob;
-  const ranges = job.ranges.map(({ log, from, to }) => ({ log, from: BigInt(from), ...(to === undefined ? {} : { to: BigInt(to) }) }));
+  const ranges = job.ranges.map(({ log, from, to, since }) => ({
+    log,
+    from: BigInt(from),
+    ...(to === undefined ? {} : { to: BigInt(to) }),
+    ...(since === undefined ? {} : { since: BigInt(since) }),
+  }));
   return { ...job, ranges };
 }

@@ -1,0 +1,103 @@
+import { HASH_BYTES, parseBase64, parseDecimal, type Hash } from '../tlog/index.js';
+import { BUNDLE_FORMAT, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
+
+/** A file of the bundle that is not in the form that Fabula writes. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+const TREE = /^(?:root|p(?:0|[1-9][0-9]{0,3}))$/;
+const MAX_HASHES = 200;
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed(`${what} is not an object`);
+  return value as Record<string, unknown>;
+}
+function parse(bytes: Buffer, what: string): Record<string, unknown> {
+  try {
+    return object(JSON.parse(bytes.toString('utf8')), what);
+  } catch (error) {
+    if (error instanceof Malformed) throw error;
+    throw new Malformed(`${what} is not JSON`);
+  }
+}
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string') throw new Malformed(`${what} is not text`);
+  return value;
+}
+function decimal(value: unknown, what: string): string {
+  if (parseDecimal(text(value, what)) === undefined) throw new Malformed(`${what} is not a decimal number`);
+  return value as string;
+}
+function hash(value: unknown, what: string): string {
+  if (parseBase64(text(value, what), HASH_BYTES) === undefined) throw new Malformed(`${what} is not the base64 of 32 bytes`);
+  return value as string;
+}
+function list(value: unknown, what: string): unknown[] {
+  if (!Array.isArray(value)) throw new Malformed(`${what} is not a list`);
+  return value as unknown[];
+}
+function hashes(value: unknown, what: string): string[] {
+  const found = list(value, what);
+  if (found.length > MAX_HASHES) throw new Malformed(`${what} has more than ${MAX_HASHES} hashes`);
+  return found.map((one, i) => hash(one, `${what}[${i}]`));
+}
+
+/** A hash that was checked while its file was read. */
+export function readHash(base64: string): Hash {
+  return Buffer.from(base64, 'base64');
+}
+
+export function readDescription(bytes: Buffer): ExportDescription {
+  const value = parse(bytes, 'export.json');
+  if (value['format'] !== BUNDLE_FORMAT) throw new Malformed(`export.json is not of format ${BUNDLE_FORMAT}`);
+  const trees = list(value['trees'], 'trees').map((one, i): ExportedTree => {
+    const tree = object(one, `trees[${i}]`);
+    const name = text(tree['tree'], `trees[${i}].tree`);
+    if (!TREE.test(name)) throw new Malformed(`trees[${i}].tree is not p<number> or root`);
+    const [from, to] = [decimal(tree['from'], `trees[${i}].from`), decimal(tree['to'], `trees[${i}].to`)];
+    if (BigInt(from) > BigInt(to)) throw new Malformed(`trees[${i}] ends before it begins`);
+    const lastLeaf = tree['lastLeaf'] === null ? null : hash(tree['lastLeaf'], `trees[${i}].lastLeaf`);
+    return { tree: name, origin: text(tree['origin'], `trees[${i}].origin`), from, to, lastLeaf };
+  });
+  if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw new Malformed('a tree is exported twice');
+  return {
+    format: BUNDLE_FORMAT,
+    id: text(value['id'], 'id'),
+    logId: text(value['logId'], 'logId'),
+    vkey: text(value['vkey'], 'vkey'),
+    createdAt: decimal(value['createdAt'], 'createdAt'),
+    trees,
+  };
+}
+
+export function readTreeProof(bytes: Buffer): TreeProof {
+  const value = parse(bytes, 'proof.json');
+  const inRoot = value['inRoot'] === null ? null : object(value['inRoot'], 'inRoot');
+  const previous = value['previous'] === null ? null : object(value['previous'], 'previous');
+  return {
+    left: hashes(value['left'], 'left'),
+    right: hashes(value['right'], 'right'),
+    inRoot:
+      inRoot === null
+        ? null
+        : {
+            index: decimal(inRoot['index'], 'inRoot.index'),
+            leaf: text(inRoot['leaf'], 'inRoot.leaf'),
+            hashes: hashes(inRoot['hashes'], 'inRoot.hashes'),
+          },
+    previous:
+      previous === null ? null : { note: text(previous['note'], 'previous.note'), hashes: hashes(previous['hashes'], 'previous.hashes') },
+  };
+}
+
+/** What an entry of the root tree says; undefined when it is none. */
+export function readRootLeaf(bytes: Buffer): { readonly tree: string; readonly note: string } | undefined {
+  try {
+    const { tree, note } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    return typeof tree === 'string' && typeof note === 'string' ? { tree, note } : undefined;
+  } catch {
+    // Not JSON is no entry.
+    return undefined;
+  }
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { verifyBundle } from './bundle/verify-bundle.js';
+import { ExportRefused } from './bundle/write-bundle.js';
+import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
+import type { MemoryAuditStore } from './memory/memory-audit-store.js';
+import { audited, testSigner, type Audited } from './testing/audited.js';
+
+describe('the exporter', () => {
+  let directory: string;
+  let history: Audited<MemoryAuditStore>;
+  let made: Exporter[];
+  beforeEach(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'fabula-export-'));
+    history = audited(60);
+    await history.round(12);
+    made = [];
+  });
+  afterEach(async () => {
+    await Promise.all(made.map((one) => one.close()));
+    await rm(directory, { recursive: true });
+  });
+  let ids = 0;
+  const exporter = (store = history.store): Exporter => {
+    const one = new Exporter({
+      store,
+      logId: history.logId,
+      partitions: 2,
+      signer: testSigner,
+      clock: { now: () => 5 },
+      ids: { uuid: () => `id-${++ids}`, hex: () => '' },
+      directory: path.join(directory, 'exports'),
+    });
+    made.push(one);
+    return one;
+  };
+
+  it('writes what was asked for into a file that verifies, and says how far it is', async () => {
+    const one = exporter();
+    const job = await one.request('everything', 'actor-1');
+    expect(job).toMatchObject({ state: 'queued', requestedBy: 'actor-1', leavesWritten: 0 });
+    expect(await one.file(job.id)).toBeUndefined();
+    // What grows meanwhile is not part of it.
+    await history.round(3);
+    await one.idle();
+    const done = await one.job(job.id);
+    expect(done).toMatchObject({ state: 'done', leavesWritten: job.leavesTotal, leavesTotal: job.leavesTotal, error: null });
+    const file = (await one.file(job.id)) as string;
+    const bytes = await readFile(file);
+    expect(done?.file).toEqual({ name: `${job.id}.tar`, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') });
+    expect((await stat(file)).mode & 0o077).toBe(0);
+    const report = await verifyBundle(file, { vkey: testSigner.verifier.vkey });
+    expect(report.findings).toEqual([]);
+    expect(report.trees.map(({ tree }) => tree)).toEqual(['p0', 'p1', 'root']);
+    expect(report.trees.reduce((sum, tree) => sum + tree.leaves, 0)).toBe(job.leavesTotal);
+  });
+
+  it('refuses at once what cannot be exported, and more than it can hold', async () => {
+    const one = exporter();
+    await expect(one.request([{ log: 'p0', from: 0n, to: 10n ** 9n }], 'a')).rejects.toThrow(ExportRefused);
+    const asked = await Promise.allSettled(
+      Array.from({ length: MAX_WAITING_EXPORTS + 5 }, () => one.request([{ log: 'p0', from: 0n, to: 1n }], 'a')),
+    );
+    await expect(one.request('everything', 'a')).rejects.toThrow(TooManyExports);
+    await one.idle();
+    const jobs = await one.jobs(100);
+    expect(jobs).toHaveLength(asked.filter(({ status }) => status === 'fulfilled').length);
+    expect(jobs.every(({ state }) => state === 'done')).toBe(true);
+  });
+
+  it('leaves nothing behind when it is cancelled or fails, and says why', async () => {
+    const one = exporter();
+    const job = await one.request('everything', 'a');
+    await one.cancel(job.id);
+    expect(await one.job(job.id)).toMatchObject({ state: 'cancelled', file: null });
+    expect(await readdir(path.join(directory, 'exports'))).toEqual([]);
+    history.store.trees.get('p0')!.leaves.splice(3, 1);
+    const broken = await one.request('everything', 'a');
+    await one.idle();
+    expect(await one.job(broken.id)).toMatchObject({
+      state: 'failed',
+      error: expect.stringContaining('leaf 3 of p0 is missing') as string,
+    });
+    expect(await readdir(path.join(directory, 'exports'))).toEqual([]);
+  });
+
+  it('takes up after a restart what was not finished', async () => {
+    const one = exporter();
+    const job = await one.request('everything', 'a');
+    await one.close();
+    expect((await one.job(job.id))?.state).not.toBe('done');
+    await writeFile(path.join(directory, 'stale'), '');
+    const next = exporter();
+    await next.resume();
+    await next.idle();
+    expect(await next.job(job.id)).toMatchObject({ state: 'done' });
+    expect((await verifyBundle((await next.file(job.id)) as string, { vkey: testSigner.verifier.vkey })).ok).toBe(true);
+  });
+});

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { errorText, type Clock, type Ids } from '#lib/platform';
+import type { LogId } from '#lib/log';
+import type { AuditStore } from './audit-store.js';
+import { planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
+import type { ExportJob, ExportRange } from './export-job.js';
+import { partitionLog } from './log-name.js';
+import type { NoteSigner } from './tlog/index.js';
+
+export interface ExporterOptions {
+  readonly store: AuditStore;
+  readonly logId: LogId;
+  readonly partitions: number;
+  readonly signer: NoteSigner;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  /** Where finished bundles lie, readable by their owner alone. */
+  readonly directory: string;
+}
+
+/** So many exports may wait; more are refused, since each may be large. */
+export const MAX_WAITING_EXPORTS = 16;
+const SAVE_EVERY_LEAVES = 20_000;
+
+export class TooManyExports extends Error {
+  override readonly name = 'TooManyExports';
+}
+class Cancelled extends Error {}
+
+/** Writes requested exports one after another in the background; jobs and files survive a restart. */
+export class Exporter {
+  private readonly waiting: string[] = [];
+  private readonly cancelled = new Set<string>();
+  private working: Promise<void> | undefined;
+  private closed = false;
+
+  constructor(private readonly options: ExporterOptions) {}
+
+  /** Takes up what an earlier process left unfinished: those exports start anew. */
+  async resume(): Promise<void> {
+    const jobs = await this.options.store.exports(1000);
+    for (const job of jobs.toReversed()) if (job.state === 'queued' || job.state === 'running') this.enqueue(job.id);
+  }
+
+  /**
+   * Queues an export of these ranges, or of every tree.
+   * @throws ExportRefused for ranges outside the signed trees; TooManyExports
+   */
+  async request(ranges: readonly ExportRange[] | 'everything', requestedBy: string): Promise<ExportJob> {
+    if (this.waiting.length >= MAX_WAITING_EXPORTS)
+      throw new TooManyExports(`${this.waiting.length} exports are waiting; try again when one is done`);
+    const { store, logId, clock, ids } = this.options;
+    const wanted = ranges === 'everything' ? await this.everything() : ranges;
+    const plan = await planExport(store, logId, wanted);
+    const job: ExportJob = {
+      id: ids.uuid(),
+      requestedBy,
+      requestedAt: clock.now(),
+      // Resolved now, so that a later start exports the same leaves.
+      ranges: wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
+      state: 'queued',
+      leavesWritten: 0,
+      leavesTotal: plan.leaves,
+      finishedAt: null,
+      file: null,
+      error: null,
+    };
+    await store.saveExport(job);
+    this.enqueue(job.id);
+    return job;
+  }
+
+  job(id: string): Promise<ExportJob | undefined> {
+    return this.options.store.export(id);
+  }
+  jobs(limit: number): Promise<readonly ExportJob[]> {
+    return this.options.store.exports(limit);
+  }
+
+  /** Path of a finished export; undefined otherwise. */
+  async file(id: string): Promise<string | undefined> {
+    const job = await this.job(id);
+    return job?.state === 'done' && job.file !== null ? path.join(this.options.directory, job.file.name) : undefined;
+  }
+
+  /** Stops a waiting or running export and leaves no file behind; nothing happens to a finished one. */
+  async cancel(id: string): Promise<void> {
+    const job = await this.job(id);
+    if (job === undefined || (job.state !== 'queued' && job.state !== 'running')) return;
+    this.cancelled.add(id);
+    await this.working;
+  }
+
+  /** Until everything queued is written. */
+  async idle(): Promise<void> {
+    while (this.working !== undefined) await this.working;
+  }
+
+  /** Stops after the page at hand; unfinished exports are taken up by `resume`. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.working;
+  }
+
+  private async everything(): Promise<ExportRange[]> {
+    const { store, logId, partitions } = this.options;
+    const ranges: ExportRange[] = [];
+    for (let partition = 0; partition < partitions; partition++) {
+      const log = partitionLog(partition);
+      if ((await store.latestNote(log, logId)) !== undefined) ranges.push({ log, from: 0n });
+    }
+    return [...ranges, { log: 'root', from: 0n }];
+  }
+
+  private enqueue(id: string): void {
+    this.waiting.push(id);
+    this.working ??= this.work().finally(() => (this.working = undefined));
+  }
+
+  private async work(): Promise<void> {
+    for (let id = this.waiting.shift(); id !== undefined && !this.closed; id = this.waiting.shift()) {
+      const job = await this.job(id);
+      if (job !== undefined) await this.write(job);
+    }
+  }
+
+  private async write(job: ExportJob): Promise<void> {
+    const { store, logId, clock, directory } = this.options;
+    const name = `${job.id}.tar`;
+    const part = path.join(directory, `${name}.part`);
+    let now: ExportJob = { ...job, state: 'running', leavesWritten: 0 };
+    const save = async (change: Partial<ExportJob>): Promise<void> => {
+      now = { ...now, ...change };
+      await store.saveExport(now);
+    };
+    try {
+      await save({});
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      const plan = await planExport(store, logId, job.ranges);
+      const file = await this.writeFile(part, job, plan, async (leavesWritten) => {
+        if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
+        if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
+      });
+      await rename(part, path.join(directory, name));
+      await save({ state: 'done', leavesWritten: plan.leaves, finishedAt: clock.now(), file: { name, ...file } });
+    } catch (error) {
+      await rm(part, { force: true });
+      if (!(error instanceof Cancelled)) await save({ state: 'failed', finishedAt: clock.now(), error: errorText(error) });
+      else if (this.cancelled.delete(job.id)) await save({ state: 'cancelled', finishedAt: clock.now() });
+    }
+  }
+
+  private async writeFile(
+    part: string,
+    job: ExportJob,
+    plan: ExportPlan,
+    progress: (leaves: number) => Promise<void>,
+  ): Promise<{ bytes: number; sha256: string }> {
+    const { store, logId, signer } = this.options;
+    const digest = createHash('sha256');
+    let bytes = 0;
+    const handle = await open(part, 'w', 0o600);
+    try {
+      await writeBundle({
+        store,
+        logId,
+        signer,
+        id: job.id,
+        createdAt: job.requestedAt,
+        plan,
+        progress,
+        write: async (chunk) => {
+          digest.update(chunk);
+          bytes += chunk.length;
+          await handle.writeFile(chunk);
+        },
+      });
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    return { bytes, sha256: digest.digest('hex') };
+  }
+}

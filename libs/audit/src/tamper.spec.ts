@@ -1,0 +1,89 @@
+import { isLong } from '../../../test/support/requirement.js';
+import { verifyBundle } from './bundle/verify-bundle.js';
+import { MemoryAuditStore } from './memory/memory-audit-store.js';
+import { audited, streamed, testSigner } from './testing/audited.js';
+import { describeTampering, type Attacker } from './testing/tamper-suite.js';
+import { TreeGrowth } from './tree-growth.js';
+import { leafHash } from './tlog/index.js';
+import { verifyStore } from './verify-store.js';
+
+describeTampering('a store in memory', async (seed) => {
+  const history = audited<MemoryAuditStore>(seed, { partitions: 1 });
+  await history.round(4);
+  await history.round(4);
+  const { store, logId } = history;
+  const tree = store.trees.get('p0')!;
+  const attacker: Attacker = {
+    leaf: (index) => Promise.resolve(tree.leaves.find((leaf) => leaf.index === BigInt(index))!.bytes),
+    put: (index, bytes) => {
+      const at = tree.leaves.findIndex((leaf) => leaf.index === BigInt(index));
+      if (at >= 0) tree.leaves[at] = { ...tree.leaves[at]!, bytes };
+      else tree.leaves.push({ ...tree.leaves.at(-1)!, index: BigInt(index), bytes });
+      return Promise.resolve();
+    },
+    remove: (index) => Promise.resolve(void tree.leaves.splice(index, 1)),
+    cut: (index, head) => {
+      tree.leaves = tree.leaves.slice(0, index);
+      tree.head = { ...tree.head, ...head, size: BigInt(index) };
+      return Promise.resolve();
+    },
+    rewriteTree: (leaves) => {
+      const growth = new TreeGrowth({ size: 0n, frontier: [] }, []);
+      for (const leaf of leaves) growth.append(leafHash(leaf));
+      for (const tile of growth.takeChanged()) tree.tiles.set(`${tile.level}/${tile.index}`, tile.hashes);
+      tree.head = { ...tree.head, frontier: growth.hashes, previousLeaf: leafHash(leaves.at(-1)!) };
+      return Promise.resolve();
+    },
+    putNote: (log, size, note, root) => {
+      const at = store.keptNotes.findIndex((one) => one.log === log && one.logId === logId && one.size === size);
+      store.keptNotes[at] = { ...store.keptNotes[at]!, note, root };
+      return Promise.resolve();
+    },
+    removeNotes: (log, above) => {
+      const kept = store.keptNotes.filter((note) => note.log !== log || note.size <= above);
+      store.keptNotes.splice(0, store.keptNotes.length, ...kept);
+      return Promise.resolve();
+    },
+    refile: (index, actor) => Promise.resolve(void (tree.leaves[index] = { ...tree.leaves[index]!, actor })),
+  };
+  return { history, attacker, size: tree.leaves.length };
+});
+
+describe('honest histories', () => {
+  const histories = isLong ? 10_000 : 1_000;
+  it(`raise no alarm in ${histories} random ones, through restarts and rebuilds, on store and on export`, async () => {
+    const alarms: unknown[] = [];
+    let leaves = 0;
+    for (let seed = 0; seed < histories; seed++) {
+      const partitions = 1 + (seed % 3);
+      const history = audited(seed, { partitions });
+      await history.round(1 + (seed % 4));
+      if (seed % 5 === 0) await history.store.forget(`p${seed % partitions}`);
+      if (seed % 7 === 0) await history.store.forget('root');
+      await history.round(1 + (seed % 3));
+      const outsideNotes = history.store.keptNotes.map(({ note }) => note);
+      const store = await verifyStore({ store: history.store, vkey: testSigner.verifier.vkey, log: history.log, outsideNotes });
+      const { size } = await history.store.open('p0', history.logId);
+      const from = size === 0n ? 0n : BigInt(seed) % size;
+      const ranges = seed % 2 === 0 && size > 0n ? [{ log: 'p0' as const, from }] : undefined;
+      const bundle = await history.bundle(ranges ?? (await everythingSigned(history)));
+      const file = await verifyBundle(streamed(bundle, 5000), {
+        vkey: testSigner.verifier.vkey,
+        previousNotes: ranges === undefined ? outsideNotes : [],
+      });
+      leaves += store.trees.reduce((sum, tree) => sum + tree.leaves, 0);
+      if (!store.ok || !file.ok) alarms.push({ seed, store: store.findings, file: file.findings });
+    }
+    expect(alarms).toEqual([]);
+    expect(leaves).toBeGreaterThan(histories * 5);
+  });
+});
+
+async function everythingSigned(history: ReturnType<typeof audited<MemoryAuditStore>>) {
+  const ranges: { log: 'root' | `p${number}`; from: bigint }[] = [{ log: 'root', from: 0n }];
+  for (let partition = 0; partition < history.partitions; partition++) {
+    const log = `p${partition}` as const;
+    if ((await history.store.latestNote(log, history.logId)) !== undefined) ranges.push({ log, from: 0n });
+  }
+  return ranges;
+}

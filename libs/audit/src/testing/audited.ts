@@ -1,0 +1,86 @@
+import { Auditor } from '../auditor.js';
+import type { AuditStore } from '../audit-store.js';
+import { planExport, writeBundle } from '../bundle/write-bundle.js';
+import type { ExportRange } from '../export-job.js';
+import { MemoryAuditStore } from '../memory/memory-audit-store.js';
+import { Notary } from '../notary.js';
+import { generateSigner, type NoteSigner } from '../tlog/index.js';
+import { history, random, type History } from './histories.js';
+
+export const testSigner: NoteSigner = generateSigner('fabula.test/audit');
+const noTimers = { after: () => () => undefined };
+
+export interface Audited<Store extends AuditStore> extends History {
+  readonly store: Store;
+  readonly logId: string;
+  readonly partitions: number;
+  /** Writes batches, audits them and signs. */
+  round(batches: number): Promise<void>;
+  sign(): Promise<void>;
+  bundle(ranges?: readonly ExportRange[], signer?: NoteSigner): Promise<Buffer>;
+}
+
+/** A seeded history, audited and signed like a running server does, with restarts in between. */
+export function audited<Store extends AuditStore = MemoryAuditStore>(
+  seed: number,
+  options: { partitions?: number; store?: Store } = {},
+): Audited<Store> {
+  const partitions = options.partitions ?? 2;
+  const made = history(seed, partitions);
+  const next = random(seed ^ 0x5eed);
+  const store = options.store ?? (new MemoryAuditStore() as unknown as Store);
+  const logId = `log-${seed}`;
+  let now = 1_800_000_000_000;
+  const clock = { now: () => (now += 1 + next(1000)) };
+  let auditor = new Auditor({ log: made.log, store, timers: noTimers });
+  let notary = new Notary({ store, logId, partitions, signer: testSigner, clock, timers: noTimers });
+  const sign = async (): Promise<void> => {
+    await notary.sign();
+    const problem = notary.status().find((status) => status.problem !== undefined);
+    if (problem !== undefined) throw new Error(problem.problem?.message);
+  };
+  return {
+    ...made,
+    store,
+    logId,
+    partitions,
+    sign,
+    async round(batches) {
+      for (let i = 0; i < batches; i++) {
+        await made.writer.batch(1 + next(9));
+        if (next(3) === 0) auditor = new Auditor({ log: made.log, store, timers: noTimers });
+        if (next(2) === 0) await auditor.catchUp(next(partitions));
+        if (next(8) === 0) notary = new Notary({ store, logId, partitions, signer: testSigner, clock, timers: noTimers });
+        if (next(6) === 0) await sign();
+      }
+      for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
+      await sign();
+    },
+    async bundle(ranges, signer = testSigner) {
+      const everything: ExportRange[] = [
+        ...Array.from({ length: partitions }, (_, n) => ({ log: `p${n}` as const, from: 0n })),
+        { log: 'root', from: 0n },
+      ];
+      const plan = await planExport(store, logId, ranges ?? everything);
+      const parts: Buffer[] = [];
+      await writeBundle({
+        store,
+        logId,
+        signer,
+        id: `export-${seed}`,
+        createdAt: now,
+        plan,
+        write: (bytes) => {
+          parts.push(Buffer.from(bytes));
+          return Promise.resolve();
+        },
+      });
+      return Buffer.concat(parts);
+    },
+  };
+}
+
+/** Bytes as a stream of uneven chunks. */
+export async function* streamed(bytes: Buffer, chunk = 1000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += chunk) yield bytes.subarray(at, at + chunk);
+}
