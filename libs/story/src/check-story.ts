@@ -1,7 +1,7 @@
 import { BOOL, checkExpression, type ExpressionType, INT, type Names, typeOfVariable } from './check-expression.js';
 import type { Expression } from './expression.js';
 import { problemOf } from './lint-rules.js';
-import { pointer, type Problem, type ProblemPlace } from './problem.js';
+import { limitPerCode, pointer, type Problem, type ProblemPlace } from './problem.js';
 import { type Choice, type Effect, type Passage, type Story, storyletChoiceId, type Variable } from './story.js';
 
 /**
@@ -9,7 +9,7 @@ import { type Choice, type Effect, type Passage, type Story, storyletChoiceId, t
  * The story's form is taken for granted: it came from `normaliseStory` or `parseCanonicalStory`.
  */
 export function checkStory(story: Story): readonly Problem[] {
-  return new StoryChecker(story).run();
+  return limitPerCode(new StoryChecker(story).run());
 }
 
 /** A place: the path so far, and the ids that people know. */

@@ -23,7 +23,7 @@ export interface GuardVerdict {
 export const isExact = (verdict: GuardVerdict): boolean =>
   verdict.canBeTrue === verdict.surelyTrue && verdict.canBeOtherwise === verdict.surelyOtherwise;
 
-/** Tries guards over domains, case by case. `budget` bounds the cases of all questions together; after them only ranges are compared. */
+/** Tries guards over domains, case by case. `budget` bounds the parts evaluated for all questions together; after them only ranges are compared. */
 export class GuardAnalysis {
   constructor(private left: number) {}
 
@@ -58,7 +58,7 @@ export class GuardAnalysis {
     most: number,
     visit: (value: Abstract, mayFail: boolean) => boolean,
   ): void {
-    const { leaves, constants, members, wholeSets } = shapeOf(expression);
+    const { leaves, constants, members, wholeSets, parts } = shapeOf(expression);
     const split = [...leaves]
       .map((leaf): Split => ({ leaf, cases: casesOf(domain(leaf), constants, members, wholeSets) }))
       .sort((a, b) => a.cases.length - b.cases.length);
@@ -66,7 +66,7 @@ export class GuardAnalysis {
     const tried: Split[] = [];
     let product = 1;
     for (const entry of split) {
-      const room = Math.floor(Math.min(most, this.left) / product);
+      const room = Math.floor(Math.min(most, this.left / parts) / product);
       const cases = [entry.cases, coarseCasesOf(domain(entry.leaf), constants)].find((some) => some.length <= room);
       if (cases === undefined) current.set(entry.leaf, hull(domain(entry.leaf)));
       else {
@@ -78,7 +78,7 @@ export class GuardAnalysis {
     const visitFrom = (index: number, from: readonly Split[]): boolean => {
       const entry = from[index];
       if (entry === undefined) {
-        this.left = Math.max(0, this.left - 1);
+        this.left = Math.max(0, this.left - parts);
         const { value, mayFail } = evaluateAbstract(expression, read);
         return visit(value, mayFail);
       }
@@ -100,6 +100,8 @@ interface Split {
 const endsOf = ({ leaf, cases }: Split): Split => ({ leaf, cases: cases.length > 2 ? [...cases.slice(0, 1), ...cases.slice(-1)] : cases });
 
 interface Shape {
+  /** Number of parts of the expression. */
+  readonly parts: number;
   readonly leaves: ReadonlySet<Leaf>;
   readonly constants: readonly number[];
   readonly members: ReadonlySet<string>;
@@ -115,7 +117,9 @@ function shapeOf(expression: Expression): Shape {
   const constants = new Set<number>();
   const members = new Set<string>();
   let wholeSets = false;
+  let parts = 0;
   walk(expression, (part) => {
+    parts++;
     const leaf = leafOf(part);
     if (leaf !== undefined) leaves.add(leaf);
     if (part.op === 'int') constants.add(part.value).add(-part.value);
@@ -123,7 +127,7 @@ function shapeOf(expression: Expression): Shape {
     if (part.op === 'size' || part.op === '==' || part.op === '!=' || part.op === 'set' || (part.op === 'in' && part.left.op !== 'string'))
       wholeSets = true;
   });
-  const shape = { leaves, constants: [...constants].sort((a, b) => a - b), members, wholeSets };
+  const shape = { parts, leaves, constants: [...constants].sort((a, b) => a - b), members, wholeSets };
   shapes.set(expression, shape);
   return shape;
 }

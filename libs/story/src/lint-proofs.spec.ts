@@ -57,7 +57,7 @@ describe('deciding guards', () => {
         const scopes = everyScope(guard);
         fc.pre(scopes.length > 0);
         const outcomes = scopes.map((scope) => outcomeOf(guard, scope));
-        const verdict = new GuardAnalysis(100_000).decide(guard, declared);
+        const verdict = new GuardAnalysis(10_000_000).decide(guard, declared);
         expect(verdict.canBeTrue).toBe(outcomes.includes(true));
         expect(verdict.canBeOtherwise).toBe(outcomes.some((outcome) => outcome !== true));
         expect(isExact(verdict)).toBe(true);

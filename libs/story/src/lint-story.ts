@@ -5,7 +5,7 @@ import type { Expression } from './expression.js';
 import { GuardAnalysis } from './guard-analysis.js';
 import { lintGuards } from './lint-guards.js';
 import { problemOf } from './lint-rules.js';
-import { pointer, type Problem, type ProblemPlace } from './problem.js';
+import { limitPerCode, pointer, type Problem, type ProblemPlace } from './problem.js';
 import { analyseReach, choiceGuard, type Reach } from './reach-analysis.js';
 import type { Choice, Effect, Passage, Story } from './story.js';
 
@@ -17,12 +17,12 @@ export function lintStory(story: Story): readonly Problem[] {
   const checked = checkStory(story);
   if (checked.some((problem) => problem.severity === 'error' && (problem.code < 'FAB-G100' || problem.code === 'FAB-G102'))) return checked;
   const reach = analyseReach(story);
-  const guards = new GuardAnalysis(MAX_CASES_PER_STORY);
-  return [...checked, ...new Linter(story, reach, guards).run(), ...lintGuards(story, reach, guards)];
+  const guards = new GuardAnalysis(MAX_EVALUATIONS);
+  return limitPerCode([...checked, ...new Linter(story, reach, guards).run(), ...lintGuards(story, reach, guards)]);
 }
 
-/** Combinations of values tried for the guards of one story: keeps lint near-linear. */
-const MAX_CASES_PER_STORY = 400_000;
+/** Parts of guards evaluated for one story, over all combinations tried: keeps lint near-linear. */
+const MAX_EVALUATIONS = 4_000_000;
 /** Stands for all hubs to which `return` may go back; passage ids have no slash. */
 const HUBS = 'return/';
 

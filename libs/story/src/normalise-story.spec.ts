@@ -336,6 +336,16 @@ describe('normalising the author form', () => {
     const schema = JSON.parse(JSON.stringify(nativeJsonSchema())) as { $defs: object; properties: object; additionalProperties: boolean };
     expect(Object.keys(schema.$defs)).toEqual(expect.arrayContaining(['Choice', 'Effect', 'Expression', 'Guard', 'Passage', 'Variable']));
     expect(schema.additionalProperties).toBe(false);
-    expect(Object.keys(schema.properties)).toContain('passages');
+    expect(schema.properties).toMatchObject({
+      id: { pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]*$' },
+      passages: { maxProperties: 10_000, propertyNames: { maxLength: 120 } },
+    });
+  });
+
+  it('lists at most 200 findings of one kind and says how many more there are', () => {
+    const choices = Array.from({ length: 100 }, (_, i) => ({ id: `c${i}`, label: 'x', target: 'nowhere' }));
+    const problems = problemsOf({ ...tiny, start: 'a', passages: { a: { choices }, b: { choices }, c: { choices } } });
+    expect(problems.filter((problem) => problem.code === 'FAB-G101')).toHaveLength(200);
+    expect(problems.at(-1)?.message).toContain('and 100 more');
   });
 });

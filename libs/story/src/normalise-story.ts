@@ -6,7 +6,7 @@ import { type Expression, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_NODES } from './e
 import { problemOf } from './lint-rules.js';
 import { isPassageId, sortedMembers } from './names.js';
 import { parseExpression } from './parse-expression.js';
-import { type Problem, type ProblemCode, type TextPosition } from './problem.js';
+import { limitPerCode, type Problem, type ProblemCode, type TextPosition } from './problem.js';
 import type { Choice, Effect, Passage, Story, Target, TextPart, Variable } from './story.js';
 import { canonicalStory } from './story-hash.js';
 import { problemsOf, refuseHostile } from './story-input.js';
@@ -26,7 +26,7 @@ export function normaliseStory(input: unknown): NormalisedStory {
   if (!form.success) return { problems: problemsOf(form.error, input) };
   const reader = new AuthorReader();
   const story = reader.story(form.data);
-  if (reader.problems.length > 0) return { problems: reader.problems };
+  if (reader.problems.length > 0) return { problems: limitPerCode(reader.problems) };
   const oversize = tooLarge(story);
   if (oversize !== undefined) return { problems: [oversize] };
   const problems = checkStory(story);

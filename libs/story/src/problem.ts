@@ -53,4 +53,21 @@ export function uniqueProblems(problems: readonly Problem[]): readonly Problem[]
   });
 }
 
+/** More findings of one kind than this help nobody, and hostile stories could have millions. */
+const MAX_PER_CODE = 200;
+
+/** At most 200 findings of each code; the last one kept says how many more there are. */
+export function limitPerCode(problems: readonly Problem[]): readonly Problem[] {
+  const counts = new Map<ProblemCode, number>();
+  for (const { code } of problems) counts.set(code, (counts.get(code) ?? 0) + 1);
+  const kept = new Map<ProblemCode, number>();
+  return problems.flatMap((problem) => {
+    const nth = (kept.get(problem.code) ?? 0) + 1;
+    kept.set(problem.code, nth);
+    const more = (counts.get(problem.code) ?? 0) - MAX_PER_CODE;
+    if (nth > MAX_PER_CODE) return [];
+    return nth === MAX_PER_CODE && more > 0 ? [{ ...problem, message: `${problem.message} (and ${more} more of this kind)` }] : [problem];
+  });
+}
+
 export const hasErrors = (problems: readonly Problem[]): boolean => problems.some((problem) => problem.severity === 'error');

@@ -39,8 +39,8 @@ export interface Reach {
 
 /** Ints that keep growing are taken to reach all of their bounds. */
 const MAX_GROWTH = 20;
-/** Combinations of values tried to find what can be reached. */
-const MAX_CASES = 200_000;
+/** Parts of guards evaluated, over all combinations tried, to find what can be reached. */
+const MAX_EVALUATIONS = 2_000_000;
 
 export function analyseReach(story: Story): Reach {
   return new ReachAnalysis(story).run();
@@ -62,7 +62,7 @@ class ReachAnalysis implements Reach {
   private readonly waiting = new Map<Leaf, Set<Item>>();
   private readonly queue = new Set<Item>();
 
-  private readonly guards = new GuardAnalysis(MAX_CASES);
+  private readonly guards = new GuardAnalysis(MAX_EVALUATIONS);
 
   constructor(private readonly story: Story) {
     for (const [name, variable] of Object.entries(story.variables))

@@ -30,26 +30,45 @@ export const limits = {
   storyBytes: 16 * 1024 * 1024,
 } as const;
 
-const named = (test: (id: string) => boolean, max: number, what: string) =>
+/** A bounded name. `pattern` tells users of the JSON Schema what `test` tells here. */
+const named = (test: (id: string) => boolean, max: number, pattern: string, what: string) =>
   z
     .string()
     .min(1)
     .max(max)
-    .refine(test, { error: what, params: { code: 'FAB-G004' } });
+    .refine(test, { error: what, params: { code: 'FAB-G004' } })
+    .meta({ pattern });
 
-export const storyId = named(isStoryId, 120, 'a story id has letters, digits and `_ . -`, at most 120, and starts with a letter or digit');
-export const passageId = named(isPassageId, 120, 'a passage id is printable, has no `/` and no outer blanks, at most 120 characters');
+export const storyId = named(
+  isStoryId,
+  120,
+  '^[A-Za-z0-9][A-Za-z0-9_.-]*$',
+  'a story id has letters, digits and `_ . -`, at most 120, and starts with a letter or digit',
+);
+export const passageId = named(
+  isPassageId,
+  120,
+  '^[^/\\u0000-\\u001f]+$',
+  'a passage id is printable, has no `/` and no outer blanks, at most 120 characters',
+);
 export const choiceId = named(
   isChoiceId,
   80,
+  '^[a-z0-9][a-z0-9_.-]*$',
   'a choice id has lower-case letters, digits and `- _ .`, at most 80, and starts with a letter or digit',
 );
 export const variableName = named(
   isVariableName,
   64,
+  '^[A-Za-z_][A-Za-z0-9_]*$',
   'a variable name has letters, digits and `_`, at most 64, does not start with a digit, and is no reserved word',
 );
-export const member = named(isMember, 120, 'a member, tag or ending is printable, without outer blanks, at most 120 characters');
+export const member = named(
+  isMember,
+  120,
+  '^[^\\u0000-\\u001f]+$',
+  'a member, tag or ending is printable, without outer blanks, at most 120 characters',
+);
 export const safeInt = z.int();
 export const title = z.string().max(limits.titleLength);
 export const label = z.string().min(1).max(limits.labelLength);
@@ -66,7 +85,10 @@ export const storyletLimit = z.int().min(1).max(limits.storyletsOffered);
 
 /** A map with at most `max` keys. */
 export const boundedMap = <V extends z.ZodType>(key: typeof member, value: V, max: number) =>
-  z.record(key, value).refine((map) => Object.keys(map).length <= max, { error: `at most ${max} entries`, params: { code: 'FAB-G003' } });
+  z
+    .record(key, value)
+    .meta({ maxProperties: max })
+    .refine((map) => Object.keys(map).length <= max, { error: `at most ${max} entries`, params: { code: 'FAB-G003' } });
 
 const binaryOperators = ['&&', '||', '==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%', 'in'] as const;
 
