@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+
+export interface CpuUse {
+  /** CPU time of this process, and of Postgres where /proc tells it, in microseconds. */
+  readonly micros: number;
+  /** Share of the machine's time that neither used and that was not idle; undefined without /proc. */
+  readonly foreign: number | undefined;
+}
+
+/** Clock ticks of /proc are 10 ms on every Linux that Node runs on. */
+const TICK_MICROS = 10_000;
+
+/** CPU time between start and stop: what it costs, nearly independent of how busy the neighbours are. */
+export class CpuMeter {
+  private constructor(
+    private readonly postgresPid: number | undefined,
+    private readonly own: NodeJS.CpuUsage,
+    private readonly postgres: number,
+    private readonly busy: number | undefined,
+    private readonly at: number,
+  ) {}
+
+  static start(postgresPid?: number): CpuMeter {
+    return new CpuMeter(postgresPid, process.cpuUsage(), postgresMicros(postgresPid), machineBusyMicros(), performance.now());
+  }
+
+  stop(): CpuUse {
+    const own = process.cpuUsage(this.own);
+    const micros = own.user + own.system + Math.max(0, postgresMicros(this.postgresPid) - this.postgres);
+    const busy = machineBusyMicros();
+    if (this.busy === undefined || busy === undefined) return { micros, foreign: undefined };
+    const capacity = (performance.now() - this.at) * 1000 * os.cpus().length;
+    return { micros, foreign: Math.max(0, (busy - this.busy - micros) / capacity) };
+  }
+}
+
+/** The postmaster, its ended children (their time is in its own account) and its running ones. */
+function postgresMicros(pid: number | undefined): number {
+  if (pid === undefined || process.platform !== 'linux') return 0;
+  let ticks = 0;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = statOf(Number(name));
+    if (stat === undefined) continue;
+    if (Number(name) === pid) ticks += stat.own + stat.endedChildren;
+    else if (stat.parent === pid) ticks += stat.own;
+  }
+  return ticks * TICK_MICROS;
+}
+
+function statOf(pid: number): { parent: number; own: number; endedChildren: number } | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    // The process ended between the listing and the look: its time is in its parent's account.
+    return undefined;
+  }
+  const fields = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const field = (n: number): number => fields[n - 3] ?? 0;
+  return { parent: field(4), own: field(14) + field(15), endedChildren: field(16) + field(17) };
+}
+
+function machineBusyMicros(): number | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '')
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq + steal) * TICK_MICROS;
+}
