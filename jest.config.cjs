@@ -3,6 +3,8 @@ module.exports = {
   roots: ['<rootDir>/libs', '<rootDir>/apps', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts', '**/*.e2e.ts'],
   testEnvironment: 'node',
+  // The first spec that needs it starts Postgres: on a busy machine that alone can take longer than jest's 5 s.
+  testTimeout: 30_000,
   testEnvironmentOptions: { customExportConditions: ['development', 'node', 'require', 'default'] },
   transform: { '\\.(m?js|ts)$': '<rootDir>/jest.down-level.cjs' },
   transformIgnorePatterns: [],

@@ -71,22 +71,28 @@ export function createTokenVerifier(rules: TokenRules): TokenVerifier {
   };
 }
 
-/** The issuer's keys, fetched when first needed and when an unknown key id comes. While the issuer is down the last good ones serve on. */
-export function remoteKeys(uri: URL): JWTVerifyGetKey {
-  const remote = createRemoteJWKSet(uri, {
-    cooldownDuration: KEYS_COOLDOWN_MS,
-    cacheMaxAge: KEYS_MAX_AGE_MS,
-    timeoutDuration: KEYS_TIMEOUT_MS,
-  });
+/**
+ * The issuer's keys, fetched when first needed, when they are old and when an unknown key id comes. While the issuer is down the
+ * last good ones serve on, and it is asked again once per cool-down only, so that callers do not wait for it one by one.
+ */
+export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(uri, { cooldownDuration: KEYS_COOLDOWN_MS, cacheMaxAge: maxAgeMs, timeoutDuration: KEYS_TIMEOUT_MS });
+  let failure: { readonly until: number; readonly cause: unknown } | undefined;
   return async (header, token) => {
-    try {
-      return await remote(header, token);
-    } catch (error) {
-      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
-      const lastGood = remote.jwks();
-      if (lastGood !== undefined) return createLocalJWKSet(lastGood)(header, token);
-      throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be fetched at present.', { cause: error });
+    if (failure === undefined || Date.now() >= failure.until) {
+      try {
+        const key = await remote(header, token);
+        failure = undefined;
+        return key;
+      } catch (error) {
+        if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+        // Without any key nobody gets in: then it is worth asking sooner.
+        failure = { until: Date.now() + (remote.jwks() === undefined ? 1_000 : KEYS_COOLDOWN_MS), cause: error };
+      }
     }
+    const lastGood = remote.jwks();
+    if (lastGood !== undefined) return createLocalJWKSet(lastGood)(header, token);
+    throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be fetched at present.', { cause: failure.cause });
   };
 }
 
