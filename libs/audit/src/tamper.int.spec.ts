@@ -26,7 +26,7 @@ describeTampering('a store in Postgres', async (seed) => {
       (await pool.query<{ leaf: Buffer }>('select leaf from fabula.audit_leaves where log = 0 and leaf_index = $1', [index])).rows[0]!.leaf,
     put: async (index, bytes) => {
       await pool.query(
-        `insert into fabula.audit_leaves (log, leaf_index, log_offset, time, accepted, leaf) values (0, $1, $1 + 1000000, 0, false, $2)
+        `insert into fabula.audit_leaves (log, leaf_index, log_offset, time, accepted, leaf) values (0, $1::bigint, $1::bigint + 1000000, 0, false, $2)
          on conflict (log, leaf_index) do update set leaf = excluded.leaf`,
         [index, bytes],
       );
