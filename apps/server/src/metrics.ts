@@ -29,7 +29,11 @@ export class NodeMetrics {
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000],
     registers: [this.registry],
   });
-  private readonly alarms = new Counter({ name: 'fabula_alarms_total', help: 'Things an operator must look at; the log says what', registers: [this.registry] });
+  private readonly alarms = new Counter({
+    name: 'fabula_alarms_total',
+    help: 'Things an operator must look at; the log says what',
+    registers: [this.registry],
+  });
 
   command(type: string, outcome: string, ms: number): void {
     this.commands.inc({ command: type, outcome });

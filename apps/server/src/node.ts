@@ -17,6 +17,7 @@ import { createMemoryLog, openPostgresLog, type EventLog, type LogId, type Offse
 import {
   createAuth,
   createPool,
+  errorText,
   FabulaError,
   isErrorCode,
   systemClock,
@@ -29,14 +30,15 @@ import {
 } from '#lib/platform';
 import { playthroughStream, stateHash, type PlaythroughState } from '#lib/playthrough';
 import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#lib/privacy';
-import { encodePosition, PostgresColdSource, ReadModels } from '#lib/projections';
+import { createReadSide, encodePosition, type PositionWaiter, type ReadModels } from '#lib/projections';
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { NodeMetrics } from './metrics.js';
-import { momentView } from './play/playthrough-view.js';
+import { momentView } from './play/moment-view.js';
 import { ProjectionService } from './projections/projection-service.js';
+import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 
 const APPLICATION = 'fabula';
@@ -47,6 +49,7 @@ const APPLICATION = 'fabula';
  */
 export class FabulaNode {
   readonly metrics: NodeMetrics;
+  readonly stories: StoryCatalogue;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
 
@@ -60,6 +63,7 @@ export class FabulaNode {
     readonly developmentIssuer: DevelopmentIssuer | undefined,
     readonly sealer: Sealer,
     readonly reads: ReadModels,
+    readonly waiter: PositionWaiter,
     readonly contents: StoryContents,
     readonly transport: InternalTransport,
     readonly projections: ProjectionService,
@@ -69,6 +73,7 @@ export class FabulaNode {
     metrics: NodeMetrics,
   ) {
     this.metrics = metrics;
+    this.stories = new StoryCatalogue(this);
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -96,7 +101,13 @@ export class FabulaNode {
     const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
     const authenticator = new Authenticator(verifier, (subject) => pseudonyms.of(issuer, subject), systemClock.now);
     const content = new PostgresContentStore(pool);
-    const cold = new PostgresColdSource(pool, systemClock);
+    const { projection, cold, reads, waiter } = createReadSide({
+      pool,
+      logId,
+      partitions: log.partitions,
+      clock: systemClock,
+      timers: systemTimers,
+    });
     const engine = new Engine({
       log,
       clock: systemClock,
@@ -113,9 +124,8 @@ export class FabulaNode {
       onMetric: (name, value) => metrics.engineEvent(name, value),
       onAlarm: alarm,
     });
-    const projections = await ProjectionService.open({ config, logger, pool, log, metrics, alarm });
+    const projections = await ProjectionService.open({ log, projection, databaseUrl, logger, metrics, alarm });
     const audit = await AuditService.open({ config, logger, pool, log, logId, alarm });
-    const reads = new ReadModels({ pool, cold, log, logId, clock: systemClock, timers: systemTimers });
     const transport = await InternalTransport.open(pool);
     const follow: PartitionEvents = {
       acquired: (partition) => {
@@ -149,7 +159,7 @@ export class FabulaNode {
       deadlineMs: config.commandTimeoutMs,
       onAlarm: alarm,
     });
-    projections.onCommit(reads.committed);
+    projections.onCommit(waiter.committed);
     return new FabulaNode(
       config,
       logger,
@@ -160,6 +170,7 @@ export class FabulaNode {
       developmentIssuer,
       new Sealer(new PostgresSubjectKeys(pool)),
       reads,
+      waiter,
       new StoryContents(content),
       transport,
       projections,
@@ -185,6 +196,7 @@ export class FabulaNode {
       }
     }
     if (this.has('auditor')) this.audit.startNotary();
+    if (this.has('api')) await this.audit.resumeExports();
   }
 
   async stop(): Promise<void> {
@@ -229,7 +241,11 @@ export class FabulaNode {
     let now: Record<string, unknown> = {};
     if (code === 'TURN_STALE' && isPlaythrough(state) && state.reader === caller.actor) {
       const { deadline, ...moment } = momentView(await this.content(state.versionHash), state);
-      now = { turn: state.turn, status: state.status, moment: { ...moment, deadline: deadline === null ? null : new Date(deadline).toISOString() } };
+      now = {
+        turn: state.turn,
+        status: state.status,
+        moment: { ...moment, deadline: deadline === null ? null : new Date(deadline).toISOString() },
+      };
     }
     return new FabulaError(code, message, { details: { ...details, ...now } });
   }
@@ -270,6 +286,16 @@ export class FabulaNode {
       if (state === 'halted') problems[`projector p${partition}`] = error ?? 'halted';
     }
     return problems;
+  }
+
+  /** The database's own word; reads of hot playthroughs and their commands may go on without it. */
+  async databaseProblem(): Promise<Record<string, string>> {
+    try {
+      await this.pool.query('select 1');
+      return {};
+    } catch (error) {
+      return { database: errorText(error) };
+    }
   }
 
   /** Stopped auditors do not make a process unready: commands go on (DESIGN §7), and the audit says what it waits for. */
@@ -322,4 +348,3 @@ function following(ownership: Ownership, events: PartitionEvents): Ownership {
     stop: () => ownership.stop(),
   };
 }
-

@@ -1,8 +1,18 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
-import { Auditor, DirectoryNoteKeeper, Notary, openSigningKey, PostgresAuditStore, Proofs, type NotaryStatus, type PartitionAudit } from '#lib/audit';
+import {
+  Auditor,
+  DirectoryNoteKeeper,
+  Exporter,
+  Notary,
+  openSigningKey,
+  PostgresAuditStore,
+  Proofs,
+  type NotaryStatus,
+  type PartitionAudit,
+} from '#lib/audit';
 import type { EventLog, LogId } from '#lib/log';
-import { systemClock, systemTimers, type Config, type Logger } from '#lib/platform';
+import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 
 interface Followed {
   readonly auditor: Auditor;
@@ -29,6 +39,7 @@ export class AuditService {
     private readonly options: AuditServiceOptions,
     readonly store: PostgresAuditStore,
     readonly notary: Notary,
+    readonly exporter: Exporter,
     /** `name+id+key`: what verifies the notes. */
     readonly verifierKey: string,
   ) {
@@ -49,7 +60,16 @@ export class AuditService {
       keeper: new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId)),
       intervalMs: config.checkpointIntervalMs,
     });
-    return new AuditService(options, store, notary, signer.verifier.vkey);
+    const exporter = new Exporter({
+      store,
+      logId,
+      partitions: log.partitions,
+      signer,
+      clock: systemClock,
+      ids: systemIds,
+      directory: path.join(config.dataDir, 'exports'),
+    });
+    return new AuditService(options, store, notary, exporter, signer.verifier.vkey);
   }
 
   follow(partition: number): void {
@@ -76,6 +96,11 @@ export class AuditService {
     await followed.done;
   }
 
+  /** Takes up exports that an earlier process left unfinished. */
+  resumeExports(): Promise<void> {
+    return this.exporter.resume();
+  }
+
   /** Signs at every interval. Several processes may: a note is kept only once, and never a smaller one. */
   startNotary(): void {
     const abort = new AbortController();
@@ -83,6 +108,7 @@ export class AuditService {
   }
 
   async stop(): Promise<void> {
+    await this.exporter.close();
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
     await Promise.all([...this.followed.keys()].map((partition) => this.leave(partition)));

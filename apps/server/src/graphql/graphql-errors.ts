@@ -6,7 +6,9 @@ import { asFabulaError, type PublicProblem } from '../http/problem.js';
  */
 export function publicError(error: unknown, correlationId: string, more: Record<string, unknown> = {}): GraphQLError {
   const original = error instanceof GraphQLError ? (error.originalError ?? undefined) : undefined;
-  const problem: PublicProblem = asFabulaError(isOurs(original) ? original : isDocumentError(error) ? badDocument(error) : (original ?? error));
+  const problem: PublicProblem = asFabulaError(
+    isOurs(original) ? original : isDocumentError(error) ? badDocument(error) : (original ?? error),
+  );
   const { code, message, retryable, retryAfterMs, details } = problem;
   const located = error instanceof GraphQLError ? error : undefined;
   return new GraphQLError(message, {
@@ -20,5 +22,7 @@ export function publicError(error: unknown, correlationId: string, more: Record<
 
 const isOurs = (error: unknown): boolean => error instanceof Error && error.name === 'FabulaError';
 /** Syntax, validation and variable errors come from graphql-js itself, without an original error. */
-const isDocumentError = (error: unknown): error is GraphQLError => error instanceof GraphQLError && (error.originalError === undefined || error.originalError === null || error.originalError.name === 'GraphQLError');
+const isDocumentError = (error: unknown): error is GraphQLError =>
+  error instanceof GraphQLError &&
+  (error.originalError === undefined || error.originalError === null || error.originalError.name === 'GraphQLError');
 const badDocument = (error: GraphQLError): { name: 'BadDocument'; message: string } => ({ name: 'BadDocument', message: error.message });

@@ -36,7 +36,10 @@ function withoutWrapper(error: GraphQLError): readonly GraphQLError[] {
 
 /** Depth and cost are bounded before anything of a document runs. */
 export function limitQueries(fastify: FastifyInstance, limits: QueryLimits): void {
-  fastify.graphql.addHook('preExecution', async (schema: GraphQLSchema, document: DocumentNode, _context: unknown, variables: Record<string, unknown>) => {
-    assertWithinLimits(limits, schema, document, variables ?? {});
-  });
+  fastify.graphql.addHook(
+    'preExecution',
+    async (schema: GraphQLSchema, document: DocumentNode, _context: unknown, variables: Record<string, unknown>) => {
+      assertWithinLimits(limits, schema, document, variables ?? {});
+    },
+  );
 }

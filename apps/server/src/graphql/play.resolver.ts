@@ -5,6 +5,7 @@ import { FabulaNode } from '../node.js';
 import { Choose, Fork, Rewind, SetCheckpoint, StartPlaythrough } from '../play/commands.js';
 import type { PlaythroughResult, PlaythroughView } from '../play/playthrough-view.js';
 import { followPlaythrough } from '../play/live-playthrough.js';
+import { untilVisible } from '../play/find-playthrough.js';
 import { checkpointsOf, historyOf, type CheckpointView, type Connection, type TurnView } from '../play/history.js';
 import { storyView, type StoryView, versionView, type VersionView } from '../play/story-view.js';
 import { live } from './live.js';
@@ -60,7 +61,9 @@ export class PlayResolver {
     return checkpointsOf(this.node, view);
   }
   @ResolveField()
-  startedAt(@Parent() view: PlaythroughView): Promise<number | null> {
-    return this.node.reads.startedAt(view.id);
+  async startedAt(@Parent() view: PlaythroughView): Promise<number | null> {
+    if (view.seen.startedAt !== undefined) return view.seen.startedAt;
+    await untilVisible(this.node, [view.position]);
+    return (await this.node.reads.playthrough(view.id)).value?.startedAt ?? null;
   }
 }

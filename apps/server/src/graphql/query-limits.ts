@@ -15,7 +15,8 @@ export const MAX_PAGE = 100;
 
 const byPage: ComplexityEstimator = ({ args, childComplexity, field }) => {
   const first: unknown = args['first'];
-  if (field.args.some(({ name }) => name === 'first')) return 1 + Math.min(typeof first === 'number' ? Math.max(first, 1) : 20, MAX_PAGE) * childComplexity;
+  if (field.args.some(({ name }) => name === 'first'))
+    return 1 + Math.min(typeof first === 'number' ? Math.max(first, 1) : 20, MAX_PAGE) * childComplexity;
   return 1 + childComplexity;
 };
 
@@ -34,12 +35,21 @@ export function assertWithinLimits(
   if (depth > limits.depth) throw new FabulaError('QUERY_TOO_COMPLEX', `the query is ${depth} levels deep; ${limits.depth} are allowed`);
   let complexity: number;
   try {
-    complexity = getComplexity({ schema, query: document, variables, ...(operationName === undefined ? {} : { operationName }), estimators: [byPage] });
+    complexity = getComplexity({
+      schema,
+      query: document,
+      variables,
+      ...(operationName === undefined ? {} : { operationName }),
+      estimators: [byPage],
+    });
   } catch (error) {
     throw new FabulaError('BAD_INPUT', error instanceof Error ? error.message : 'the query cannot be measured');
   }
   if (complexity > limits.complexity) {
-    throw new FabulaError('QUERY_TOO_COMPLEX', `the query costs ${complexity} points; ${limits.complexity} are allowed. Ask for shorter pages or fewer fields`);
+    throw new FabulaError(
+      'QUERY_TOO_COMPLEX',
+      `the query costs ${complexity} points; ${limits.complexity} are allowed. Ask for shorter pages or fewer fields`,
+    );
   }
 }
 

@@ -23,7 +23,12 @@ interface SocketState {
  * GraphQL subscriptions over `graphql-transport-ws` on `/graphql`. The token travels in `connection_init`
  * (`{token}` or `{authorization: "Bearer …"}`); a refused or expired one closes the socket with 4403.
  */
-export function serveSubscriptions(http: Server, schema: GraphQLSchema, authenticator: Authenticator, limits: QueryLimits): { close(): Promise<void> } {
+export function serveSubscriptions(
+  http: Server,
+  schema: GraphQLSchema,
+  authenticator: Authenticator,
+  limits: QueryLimits,
+): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols: () => 'graphql-transport-ws' });
   http.on('upgrade', (request, socket, head) => {
     const path = (request.url ?? '').split('?')[0];
@@ -56,7 +61,13 @@ export function serveSubscriptions(http: Server, schema: GraphQLSchema, authenti
       onDisconnect: (context) => clearTimeout(context.extra.expiry),
       onSubscribe: (context, id, payload) => {
         if (Object.keys(context.subscriptions).length > MAX_SUBSCRIPTIONS_PER_SOCKET) {
-          return [asGraphQLError(new FabulaError('RATE_LIMITED', `a socket carries at most ${MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions`), context.extra, id)];
+          return [
+            asGraphQLError(
+              new FabulaError('RATE_LIMITED', `a socket carries at most ${MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions`),
+              context.extra,
+              id,
+            ),
+          ];
         }
         try {
           const document = parse(payload.query, { maxTokens: 2_000 });
@@ -69,10 +80,15 @@ export function serveSubscriptions(http: Server, schema: GraphQLSchema, authenti
         }
         return undefined;
       },
-      context: (context): RequestContext => ({ caller: context.extra.caller, correlationId: correlationIdOf(context.extra.request.headers['x-correlation-id']) }),
+      context: (context): RequestContext => ({
+        caller: context.extra.caller,
+        correlationId: correlationIdOf(context.extra.request.headers['x-correlation-id']),
+      }),
       onError: (context, id, _payload, errors) => errors.map((error) => asGraphQLError(error, context.extra, id)),
       onNext: (context, id, _payload, _args, result) =>
-        result.errors === undefined ? undefined : { ...result, errors: result.errors.map((error) => asGraphQLError(error, context.extra, id)) },
+        result.errors === undefined
+          ? undefined
+          : { ...result, errors: result.errors.map((error) => asGraphQLError(error, context.extra, id)) },
     },
     sockets,
   );

@@ -2,7 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FabulaError, type Config, type Logger } from '#lib/platform';
 import { bearerOf, type Authenticator, type RequestContext } from './auth.js';
 import { correlationIdOf } from './correlation.js';
@@ -60,7 +60,12 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
     },
     hsts: config.production,
   });
-  await app.register(underPressure, { maxEventLoopDelay: 2_000, retryAfter: 1, pressureHandler: () => refuseWhenLate(), healthCheckInterval: 0 });
+  await app.register(underPressure, {
+    maxEventLoopDelay: 2_000,
+    retryAfter: 1,
+    pressureHandler: () => refuseWhenLate(),
+    healthCheckInterval: 0,
+  });
   if (config.requestsPerMinute > 0) {
     await app.register(rateLimit, {
       max: config.requestsPerMinute,
@@ -88,10 +93,18 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
       done(new FabulaError('BAD_INPUT', 'the body is not UTF-8'));
     }
   });
-  fastify.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply, logger));
   fastify.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => {
     const { method, url } = request;
-    logger.debug({ correlationId: request.fabula?.correlationId, method, url: url.split('?')[0], status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+    logger.debug(
+      {
+        correlationId: request.fabula?.correlationId,
+        method,
+        url: url.split('?')[0],
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+      },
+      'request',
+    );
   });
 }
 
@@ -103,12 +116,16 @@ function refuseWhenLate(): never {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): void {
   const correlationId = request.fabula?.correlationId ?? correlationIdOf(request.headers['x-correlation-id']);
   const problem = asFabulaError(error);
-  if (problem.code === 'INTERNAL') logger.error({ error, correlationId, method: request.method, url: request.url.split('?')[0] }, 'request failed');
+  if (problem.code === 'INTERNAL')
+    logger.error({ error, correlationId, method: request.method, url: request.url.split('?')[0] }, 'request failed');
   if (problem.retryAfterMs !== undefined) void reply.header('retry-after', Math.max(1, Math.ceil(problem.retryAfterMs / 1_000)));
   if (request.url.split('?')[0] === '/graphql') {
     const { code, message, retryable, retryAfterMs, details } = problem;
     const extensions = { ...details, code, retryable, ...(retryAfterMs === undefined ? {} : { retryAfterMs }), correlationId };
-    void reply.status(200).type('application/json').send({ data: null, errors: [{ message, extensions }] });
+    void reply
+      .status(200)
+      .type('application/json')
+      .send({ data: null, errors: [{ message, extensions }] });
     return;
   }
   void reply.status(problem.status).type('application/problem+json').send(problemJson(problem, correlationId));

@@ -20,14 +20,30 @@ const FOREIGN: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_BAD_URL: 'BAD_INPUT',
   FST_UNDER_PRESSURE: 'OVERLOADED',
 };
-const BY_STATUS: Readonly<Record<number, ErrorCode>> = { 400: 'BAD_INPUT', 401: 'UNAUTHENTICATED', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 413: 'TOO_LARGE', 415: 'BAD_INPUT', 429: 'RATE_LIMITED' };
+const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  400: 'BAD_INPUT',
+  401: 'UNAUTHENTICATED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  413: 'TOO_LARGE',
+  415: 'BAD_INPUT',
+  429: 'RATE_LIMITED',
+};
 
 /**
  * Turns whatever was thrown into the problem a caller may see. What is not from the catalogue is INTERNAL, and its text stays inside.
  */
 export function asFabulaError(error: unknown): PublicProblem {
   if (error instanceof FabulaError) return problem(error.code, error.message, error.details, error.retryAfterMs);
-  const named = error as { name?: string; code?: string; message?: string; status?: number; statusCode?: number; retryAfterMs?: number; at?: string } | null;
+  const named = error as {
+    name?: string;
+    code?: string;
+    message?: string;
+    status?: number;
+    statusCode?: number;
+    retryAfterMs?: number;
+    at?: string;
+  } | null;
   if (named?.name === 'EngineFailure' && named.code !== undefined) {
     const code = isErrorCode(named.code) ? named.code : 'OVERLOADED';
     return problem(code, code === 'INTERNAL' ? undefined : named.message, {}, named.retryAfterMs);
@@ -36,11 +52,17 @@ export function asFabulaError(error: unknown): PublicProblem {
   if (named?.name === 'BadDocument') return problem('BAD_INPUT', named.message);
   if (named?.code !== undefined && FOREIGN[named.code] !== undefined) return problem(FOREIGN[named.code] as ErrorCode, named.message);
   const status = named?.statusCode ?? named?.status;
-  if (typeof status === 'number' && status < 500 && BY_STATUS[status] !== undefined) return problem(BY_STATUS[status] as ErrorCode, named?.message);
+  if (typeof status === 'number' && status < 500 && BY_STATUS[status] !== undefined)
+    return problem(BY_STATUS[status] as ErrorCode, named?.message);
   return problem('INTERNAL');
 }
 
-function problem(code: ErrorCode, message: string = errorCatalogue[code].title, details: Readonly<Record<string, unknown>> = {}, retryAfterMs?: number): PublicProblem {
+function problem(
+  code: ErrorCode,
+  message: string = errorCatalogue[code].title,
+  details: Readonly<Record<string, unknown>> = {},
+  retryAfterMs?: number,
+): PublicProblem {
   const { status, retryable } = errorCatalogue[code];
   return { code, status, message, retryable, retryAfterMs: retryAfterMs ?? (retryable ? 1_000 : undefined), details };
 }

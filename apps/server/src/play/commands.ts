@@ -14,7 +14,12 @@ const MAX_CHECKPOINT_NAME = 200;
 
 export class StartPlaythrough extends Command<PlaythroughResult> {
   constructor(
-    readonly input: { readonly storyId: string; readonly commandId: string; readonly versionHash?: string | null; readonly seed?: string | null },
+    readonly input: {
+      readonly storyId: string;
+      readonly commandId: string;
+      readonly versionHash?: string | null;
+      readonly seed?: string | null;
+    },
     readonly context: RequestContext,
   ) {
     super();
@@ -104,7 +109,12 @@ export class ForkHandler implements ICommandHandler<Fork> {
     const commandId = clientCommandId(input.commandId);
     const from = playthroughId(input.playthroughId);
     const command = { type: 'fork', from, atTurn: input.atTurn } as const;
-    return play(this.node, context, caller, { id: derivedPlaythroughId(caller.actor, commandId), commandId, asked: { ...command }, command });
+    return play(this.node, context, caller, {
+      id: derivedPlaythroughId(caller.actor, commandId),
+      commandId,
+      asked: { ...command },
+      command,
+    });
   }
 }
 
@@ -132,7 +142,12 @@ function playOwn(
   asked: Json,
 ): Promise<PlaythroughResult> {
   const caller = requireRole(context.caller, 'reader', 'author');
-  return play(node, context, caller, { id: playthroughId(input.playthroughId), commandId: clientCommandId(input.commandId), asked, command });
+  return play(node, context, caller, {
+    id: playthroughId(input.playthroughId),
+    commandId: clientCommandId(input.commandId),
+    asked,
+    command,
+  });
 }
 
 interface Play {
@@ -142,7 +157,12 @@ interface Play {
   readonly command: PlaythroughCommand;
 }
 
-async function play(node: FabulaNode, context: RequestContext, caller: Caller, { id, commandId, asked, command }: Play): Promise<PlaythroughResult> {
+async function play(
+  node: FabulaNode,
+  context: RequestContext,
+  caller: Caller,
+  { id, commandId, asked, command }: Play,
+): Promise<PlaythroughResult> {
   const actor: Actor = { id: caller.actor, role: caller.roles.has('reader') ? 'reader' : 'author' };
   const request: CommandRequest = {
     stream: playthroughStream(id),
@@ -161,7 +181,8 @@ async function play(node: FabulaNode, context: RequestContext, caller: Caller, {
 }
 
 function clientCommandId(given: string): string {
-  if (!UUID.test(given)) throw new FabulaError('BAD_INPUT', 'commandId is not a UUID: make a new one for each new command', { details: { field: 'commandId' } });
+  if (!UUID.test(given))
+    throw new FabulaError('BAD_INPUT', 'commandId is not a UUID: make a new one for each new command', { details: { field: 'commandId' } });
   return `c:${given.toLowerCase()}`;
 }
 

@@ -13,7 +13,12 @@ const LOOK_AGAIN_MS = 500;
  * arrive at once; those of other processes with the next look at the read models.
  * @throws FabulaError PLAYTHROUGH_NOT_FOUND
  */
-export async function* followPlaythrough(node: FabulaNode, context: RequestContext, id: string, signal: AbortSignal): AsyncGenerator<PlaythroughView> {
+export async function* followPlaythrough(
+  node: FabulaNode,
+  context: RequestContext,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<PlaythroughView> {
   const caller = requireRole(context.caller, 'reader', 'author');
   let wake: () => void = () => undefined;
   let news: PlaythroughView | undefined;

@@ -1,7 +1,8 @@
 import type { Offset } from '#lib/log';
-import { momentOf, type Moment, type PlaythroughState } from '#lib/playthrough';
-import type { CompiledStory, Value } from '#lib/story';
+import type { PlaythroughState } from '#lib/playthrough';
+import type { CompiledStory } from '#lib/story';
 import type { FabulaNode } from '../node.js';
+import { momentView, type MomentView } from './moment-view.js';
 
 export interface PlaythroughResult {
   readonly playthrough: PlaythroughView;
@@ -15,8 +16,10 @@ interface Seen {
   readonly state: PlaythroughState;
   readonly story: CompiledStory;
   readonly partition: number;
-  /** Next offset after the last record that this view includes. */
+  /** Offset of the newest record that this view is known to include. */
   readonly asOf: Offset;
+  /** Undefined: not known from where this view came. */
+  readonly startedAt?: number | null;
 }
 
 /** A playthrough as GraphQL shows it: its plain fields; history, checkpoints and story are resolved when asked for. */
@@ -47,31 +50,17 @@ export class PlaythroughView {
     return (this.shown ??= momentView(this.seen.story, this.seen.state));
   }
 
-  static async of(node: FabulaNode, state: PlaythroughState, partition: number, asOf: Offset): Promise<PlaythroughView> {
-    return new PlaythroughView({ state, story: await node.content(state.versionHash), partition, asOf }, node);
+  static async of(
+    node: FabulaNode,
+    state: PlaythroughState,
+    partition: number,
+    asOf: Offset,
+    startedAt?: number | null,
+  ): Promise<PlaythroughView> {
+    const story = await node.content(state.versionHash);
+    return new PlaythroughView(
+      { state, story, partition, asOf: Math.max(asOf, 0), ...(startedAt === undefined ? {} : { startedAt }) },
+      node,
+    );
   }
-}
-
-export interface MomentView {
-  readonly passage: Moment['passage'];
-  readonly choices: readonly { readonly id: string; readonly label: string; readonly enabled: boolean; readonly reason?: string; readonly kind: string }[];
-  readonly deadline: number | null;
-  readonly ending: string | null;
-  readonly endingTitle: string | null;
-  readonly variables: readonly { readonly name: string; readonly label: string; readonly value: Value }[];
-}
-
-export function momentView(compiled: CompiledStory, state: PlaythroughState): MomentView {
-  const { passage, offers, deadline, ending } = momentOf(compiled, state);
-  const { story } = compiled;
-  return {
-    passage,
-    choices: offers.map((offer) => ({ ...offer, kind: offer.kind.toUpperCase() })),
-    deadline,
-    ending,
-    endingTitle: ending === null ? null : (story.endings[ending]?.title ?? null),
-    variables: Object.entries(story.variables)
-      .filter(([, variable]) => variable.public)
-      .map(([name, variable]) => ({ name, label: variable.label ?? name, value: state.narrative.variables[name] ?? variable.default })),
-  };
 }

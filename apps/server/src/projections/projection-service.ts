@@ -1,26 +1,47 @@
-import type { Pool } from 'pg';
 import type { EventLog } from '#lib/log';
-import { errorText, systemTimers, type Config, type Logger } from '#lib/platform';
-import { PostgresProjection, Projector, type PartitionStatus } from '#lib/projections';
+import { errorText, FabulaError, systemClock, systemTimers, type Logger } from '#lib/platform';
+import {
+  Projector,
+  rebuild,
+  type PartitionStatus,
+  type PostgresProjection,
+  type RebuildProgress,
+  type RebuildReport,
+  type RetryOutcome,
+} from '#lib/projections';
 import type { NodeMetrics } from '../metrics.js';
 
 interface ProjectionServiceOptions {
-  readonly config: Config;
-  readonly logger: Logger;
-  readonly pool: Pool;
   readonly log: EventLog;
+  readonly projection: PostgresProjection;
+  readonly databaseUrl: string;
+  readonly logger: Logger;
   readonly metrics: NodeMetrics;
   readonly alarm: (message: string) => void;
 }
 
-/** The projector of one process, on the live generation. */
-export class ProjectionService {
-  private constructor(private readonly projector: Projector) {}
+/** How a rebuild ordered in this process goes, or how the last one ended. */
+export type RebuildState =
+  | { readonly state: 'none' }
+  | { readonly state: 'running'; readonly startedAt: number; readonly partitions: readonly RebuildProgress[] }
+  | { readonly state: 'done'; readonly finishedAt: number; readonly report: RebuildReport }
+  | { readonly state: 'failed'; readonly finishedAt: number; readonly error: string };
 
-  static async open({ pool, log, logger, metrics, alarm }: ProjectionServiceOptions): Promise<ProjectionService> {
+/** The projector of one process on the live generation, and rebuilds beside it. */
+export class ProjectionService {
+  private rebuilding: RebuildState = { state: 'none' };
+  private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+
+  private constructor(
+    private readonly projector: Projector,
+    private readonly options: ProjectionServiceOptions,
+  ) {}
+
+  static async open(options: ProjectionServiceOptions): Promise<ProjectionService> {
+    const { log, projection, logger, metrics, alarm } = options;
     const projector = await Projector.open({
       log,
-      store: new PostgresProjection(pool),
+      store: projection,
       timers: systemTimers,
       onError: (error, partition) => logger.warn({ partition, error: errorText(error) }, 'the projector tries again'),
       onParked: ({ stream, code, reason }, partition) => alarm(`${stream} on partition ${partition} is parked: ${code}, ${reason}`),
@@ -28,7 +49,7 @@ export class ProjectionService {
     metrics.perPartition('fabula_projector_next_offset', 'Offset that the projector of this process takes next', () =>
       projector.status().map(({ partition, nextOffset }) => ({ partition, value: nextOffset })),
     );
-    return new ProjectionService(projector);
+    return new ProjectionService(projector, options);
   }
 
   follow(partition: number): void {
@@ -37,13 +58,64 @@ export class ProjectionService {
   leave(partition: number): Promise<void> {
     return this.projector.stop([partition]);
   }
-  stop(): Promise<void> {
-    return this.projector.stop();
+  async stop(): Promise<void> {
+    this.running?.abort.abort(new Error('the server stops'));
+    await this.running?.done;
+    await this.projector.stop();
   }
   status(): readonly PartitionStatus[] {
     return this.projector.status();
   }
   onCommit(listener: (commit: { readonly partition: number; readonly to: number }) => void): void {
     this.projector.onCommit(listener);
+  }
+
+  /**
+   * Starts building the read models anew; `rebuildProgress` tells how it goes. An interrupted one is taken up where it was.
+   * @throws FabulaError CONFLICT while one is running here
+   */
+  rebuild(): RebuildState {
+    if (this.running !== undefined) throw new FabulaError('CONFLICT', 'a rebuild is running already');
+    const { log, databaseUrl, logger } = this.options;
+    const abort = new AbortController();
+    const startedAt = systemClock.now();
+    const partitions = new Map<number, RebuildProgress>();
+    const started: RebuildState = { state: 'running', startedAt, partitions: [] };
+    this.rebuilding = started;
+    const done = rebuild({
+      databaseUrl,
+      log,
+      clock: systemClock,
+      timers: systemTimers,
+      signal: abort.signal,
+      onProgress: (progress) => {
+        partitions.set(progress.partition, progress);
+        this.rebuilding = {
+          state: 'running',
+          startedAt,
+          partitions: [...partitions.values()].toSorted((a, b) => a.partition - b.partition),
+        };
+      },
+      onError: (error, partition) => logger.warn({ partition, error: errorText(error) }, 'the rebuild tries again'),
+    })
+      .then(
+        (report): RebuildState => ({ state: 'done', finishedAt: systemClock.now(), report }),
+        (error: unknown): RebuildState => ({ state: 'failed', finishedAt: systemClock.now(), error: errorText(error) }),
+      )
+      .then((ended) => {
+        this.rebuilding = ended;
+        this.running = undefined;
+        logger.info(ended, 'the rebuild ended');
+      });
+    this.running = { abort, done };
+    return started;
+  }
+
+  rebuildProgress(): RebuildState {
+    return this.rebuilding;
+  }
+
+  retryParked(stream: string): Promise<RetryOutcome> {
+    return this.options.projection.retryParked(stream);
   }
 }

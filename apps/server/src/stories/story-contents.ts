@@ -25,6 +25,12 @@ export class StoryContents {
     return story;
   }
 
+  /** The content itself; unlike a compiled story it may have errors: drafts do. */
+  async story(hash: string): Promise<Story | undefined> {
+    const text = await this.store.get(hash);
+    return text === undefined ? undefined : parseCanonicalStory(text);
+  }
+
   /** Answers the content hash. */
   async put(story: Story): Promise<string> {
     const hash = storyHash(story);
@@ -33,7 +39,7 @@ export class StoryContents {
   }
 
   private async load(hash: string): Promise<CompiledStory | undefined> {
-    const text = await this.store.get(hash);
-    return text === undefined ? undefined : compileStory(parseCanonicalStory(text));
+    const story = await this.story(hash);
+    return story === undefined ? undefined : compileStory(story);
   }
 }

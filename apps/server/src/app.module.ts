@@ -1,0 +1,53 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { CqrsModule } from '@nestjs/cqrs';
+import { GraphQLModule } from '@nestjs/graphql';
+import { graphqlOptions } from './graphql/graphql-options.js';
+import { LibraryResolver } from './graphql/library.resolver.js';
+import { PlayResolver } from './graphql/play.resolver.js';
+import { RolesGuard } from './http/roles.js';
+import { FabulaNode } from './node.js';
+import { playCommandHandlers } from './play/commands.js';
+import { playQueryHandlers } from './play/queries.js';
+import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
+import { AdminStoriesController } from './rest/admin-stories.controller.js';
+import { AuditController } from './rest/audit.controller.js';
+import { HealthController } from './rest/health.controller.js';
+import { InternalController } from './rest/internal.controller.js';
+
+/** What every process answers, whatever its roles. */
+@Global()
+@Module({})
+export class NodeModule {
+  static of(node: FabulaNode): DynamicModule {
+    return {
+      module: NodeModule,
+      controllers: [HealthController, InternalController],
+      providers: [
+        { provide: FabulaNode, useValue: node },
+        { provide: APP_GUARD, useClass: RolesGuard },
+      ],
+      exports: [FabulaNode],
+    };
+  }
+}
+
+/** The outside: GraphQL for readers, REST for authors, operators and compliance. */
+@Module({})
+export class ApiModule {
+  static of(root: string): DynamicModule {
+    return {
+      module: ApiModule,
+      imports: [CqrsModule.forRoot(), GraphQLModule.forRoot(graphqlOptions(root))],
+      controllers: [AdminStoriesController, AdminPlaythroughsController, AdminProjectionsController, AuditController],
+      providers: [PlayResolver, LibraryResolver, ...playCommandHandlers, ...playQueryHandlers],
+    };
+  }
+}
+
+@Module({})
+export class AppModule {
+  static of(node: FabulaNode, root: string): DynamicModule {
+    return { module: AppModule, imports: [NodeModule.of(node), ...(node.has('api') ? [ApiModule.of(root)] : [])] };
+  }
+}

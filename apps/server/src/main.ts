@@ -1,0 +1,103 @@
+import 'reflect-metadata';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  ConfigError,
+  createLogger,
+  DataDirectoryLocked,
+  DevelopmentIssuerRefused,
+  errorText,
+  loadConfig,
+  startEmbeddedPostgres,
+  type Config,
+  type EmbeddedPostgres,
+  type Logger,
+} from '#lib/platform';
+import { runMigrations } from '../../../migrations/index.js';
+import { banner } from './banner.js';
+import { publishSampleStories } from './sample-stories.js';
+import { startServer, type RunningServer } from './server.js';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../..');
+const DATABASE = 'fabula';
+/** Stopping must end even if something hangs. */
+const STOP_WITHIN_MS = 20_000;
+
+/** Exit codes: 0 stopped as asked, 1 could not start or broke, 2 wrong configuration or data directory in use. */
+async function main(): Promise<void> {
+  let config: Config;
+  try {
+    config = loadConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(2);
+  }
+  const logger = createLogger({ level: config.logLevel });
+  let postgres: EmbeddedPostgres | undefined;
+  let server: RunningServer | undefined;
+  let stopping: Promise<void> | undefined;
+  const stop = (code: number): Promise<void> =>
+    (stopping ??= (async () => {
+      setTimeout(() => process.exit(code === 0 ? 1 : code), STOP_WITHIN_MS).unref();
+      await server?.stop();
+      await fs.rm(path.join(config.dataDir, 'server.json'), { force: true });
+      await postgres?.stop();
+      process.exit(code);
+    })().catch((error: unknown) => {
+      logger.error({ error }, 'stopping failed');
+      process.exit(1);
+    }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop(0));
+
+  try {
+    const { url: databaseUrl, postgres: started } = await openDatabase(config, logger);
+    postgres = started;
+    await runMigrations(databaseUrl);
+    server = await startServer(config, logger, databaseUrl, root);
+    await writeServerFile(config, server.url);
+    const samples =
+      config.sampleStories && server.node.has('api') && server.node.has('engine') ? await publishSampleStories(server.node, root) : [];
+    if (samples.length > 0) logger.info({ stories: samples }, 'sample stories published');
+    process.stdout.write(`${await banner(server.url, server.node.developmentIssuer, process.uptime().toFixed(1))}\n`);
+  } catch (error) {
+    const expected = error instanceof DataDirectoryLocked || error instanceof DevelopmentIssuerRefused;
+    process.stderr.write(`${expected ? errorText(error) : `Fabula could not start: ${errorText(error)}`}\n`);
+    if (!expected) logger.error({ error }, 'start failed');
+    await stop(expected ? 2 : 1);
+  }
+}
+
+async function openDatabase(config: Config, logger: Logger): Promise<{ url: string; postgres: EmbeddedPostgres | undefined }> {
+  if (config.databaseUrl !== undefined) return { url: config.databaseUrl, postgres: undefined };
+  process.stdout.write('Starting the embedded Postgres …\n');
+  const postgres = await startEmbeddedPostgres({ dir: config.dataDir, log: (line) => logger.debug({ from: 'postgres' }, line) });
+  try {
+    return { url: await ensureDatabase(postgres), postgres };
+  } catch (error) {
+    await postgres.stop();
+    throw error;
+  }
+}
+
+async function ensureDatabase(postgres: EmbeddedPostgres): Promise<string> {
+  const { Client } = await import('pg');
+  const administrator = new Client({ connectionString: postgres.url('postgres') });
+  await administrator.connect();
+  try {
+    const { rowCount } = await administrator.query('select 1 from pg_database where datname = $1', [DATABASE]);
+    if (rowCount === 0) await administrator.query(`create database ${DATABASE}`);
+  } finally {
+    await administrator.end();
+  }
+  return postgres.url(DATABASE);
+}
+
+/** Where the command line finds the server of a data directory. */
+async function writeServerFile(config: Config, url: string): Promise<void> {
+  await fs.mkdir(config.dataDir, { recursive: true });
+  await fs.writeFile(path.join(config.dataDir, 'server.json'), `${JSON.stringify({ url, pid: process.pid })}\n`, { mode: 0o600 });
+}
+
+void main();

@@ -1,0 +1,215 @@
+import fs from 'node:fs';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import {
+  ExportRefused,
+  formatSearchKey,
+  parseLogName,
+  parseSearchKey,
+  ProofRefused,
+  TooManyExports,
+  type ExportJob,
+  type KeptNote,
+  type LogName,
+} from '#lib/audit';
+import { FabulaError } from '#lib/platform';
+import { requireRole } from '../http/auth.js';
+import { checked, text } from '../http/input.js';
+import { Roles } from '../http/roles.js';
+import { FabulaNode } from '../node.js';
+
+const MAX_ENTRIES = 1_000n;
+/** Written without leading zeros, so that one number has one spelling; at most 2^63. */
+const count = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,18})$/, 'a whole number')
+  .transform(BigInt);
+const time = z
+  .string()
+  .datetime({ offset: true })
+  .transform((value) => Date.parse(value));
+const searchQuery = z
+  .strictObject({
+    correlationId: text(100).optional(),
+    playthroughId: text(100).optional(),
+    actor: text(100).optional(),
+    from: time.optional(),
+    to: time.optional(),
+    first: z.coerce.number().int().min(1).max(1_000).default(100),
+    after: text(200).optional(),
+  })
+  .refine(
+    ({ correlationId, playthroughId, actor, from, to }) =>
+      [correlationId, playthroughId, actor, from, to].some((given) => given !== undefined),
+    'one of correlationId, playthroughId, actor, from, to is needed',
+  );
+const range = z.strictObject({ log: text(20), from: count.default(0n), to: count.optional(), since: count.optional() });
+const exportBody = z.strictObject({ ranges: z.array(range).min(1).max(1_000).optional() });
+
+/** What compliance reads: trees, notes, proofs, search and exports. */
+@ApiTags('audit')
+@ApiBearerAuth()
+@Controller('/audit')
+@Roles('compliance')
+export class AuditController {
+  constructor(private readonly node: FabulaNode) {}
+
+  @Get('logs')
+  @ApiOperation({ summary: 'Every tree with its size, its newest signed size and the key that verifies its notes' })
+  async logs(): Promise<object> {
+    const { audit, logId } = this.node;
+    const heads = (await audit.store.heads()).filter((head) => head.logId === logId);
+    const logs = await Promise.all(
+      heads.map(async ({ log, size }) => {
+        const note = await audit.store.latestNote(log, logId);
+        return {
+          log,
+          origin: audit.notary.origin(log),
+          size: String(size),
+          signedSize: String(note?.size ?? 0n),
+          signedAt: isoOrNull(note?.signedAt),
+        };
+      }),
+    );
+    return { logId, verifierKey: audit.verifierKey, logs, auditors: audit.status().map(plain), notary: audit.notes().map(plain) };
+  }
+
+  @Get('logs/:log/checkpoint')
+  @ApiOperation({ summary: 'The newest signed checkpoint note (C2SP tlog-checkpoint), as text' })
+  async checkpoint(@Param('log') name: string, @Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
+    void reply.type('text/plain; charset=utf-8');
+    return (await this.note(logOf(name))).note;
+  }
+
+  @Get('logs/:log/entries')
+  @ApiOperation({ summary: 'Exact leaf bytes, one a line; at most 1,000 from `from` up to, not including, `to`' })
+  async entries(@Param('log') name: string, @Query() query: unknown, @Res() reply: FastifyReply): Promise<void> {
+    const { from, to } = checked(z.strictObject({ from: count.default(0n), to: count.optional() }), query);
+    const log = logOf(name);
+    const head = (await this.node.audit.store.heads()).find((one) => one.log === log && one.logId === this.node.logId);
+    const end = min(to ?? from + MAX_ENTRIES, from + MAX_ENTRIES, head?.size ?? 0n);
+    const lines: Buffer[] = [];
+    if (from < end)
+      for await (const page of this.node.audit.store.leaves(log, from, end))
+        for (const { bytes } of page.leaves) lines.push(bytes, Buffer.from('\n'));
+    void reply.type('application/x-ndjson').send(Buffer.concat(lines));
+  }
+
+  @Get('logs/:log/proof/inclusion')
+  @ApiOperation({ summary: 'That leaf `index` is in the tree of `size` (default: the newest signed one), RFC 6962 §2.1.1' })
+  async inclusion(@Param('log') name: string, @Query() query: unknown): Promise<object> {
+    const { index, size } = checked(z.strictObject({ index: count, size: count.optional() }), query);
+    const log = logOf(name);
+    const proof = await refusable(async () => this.node.audit.proofs.inclusion(log, index, size ?? (await this.note(log)).size));
+    return { log, index: String(index), size: String(proof.size), leaf: proof.leaf.toString('utf8'), hashes: proof.hashes.map(base64) };
+  }
+
+  @Get('logs/:log/proof/consistency')
+  @ApiOperation({ summary: 'That the tree of `to` extends the tree of `from`, RFC 6962 §2.1.2' })
+  async consistency(@Param('log') name: string, @Query() query: unknown): Promise<object> {
+    const { from, to } = checked(z.strictObject({ from: count, to: count.optional() }), query);
+    const log = logOf(name);
+    const proof = await refusable(async () => this.node.audit.proofs.consistency(log, from, to ?? (await this.note(log)).size));
+    return { log, from: String(from), to: String(proof.to), hashes: proof.hashes.map(base64) };
+  }
+
+  @Get('search')
+  @ApiOperation({ summary: 'Leaves by correlation id, playthrough, actor pseudonym or time, oldest first' })
+  async search(@Query() query: unknown): Promise<object> {
+    const { first, after, ...wanted } = checked(searchQuery, query);
+    const key = after === undefined ? undefined : parseSearchKey(after);
+    if (after !== undefined && key === undefined)
+      throw new FabulaError('BAD_INPUT', 'after is not a cursor of this list', { details: { field: 'after' } });
+    const { hits, next } = await this.node.audit.store.search({ ...wanted, limit: first, ...(key === undefined ? {} : { after: key }) });
+    return {
+      hits: hits.map(({ log, index, offset, time: at, bytes }) => ({
+        log,
+        index: String(index),
+        offset,
+        at: new Date(at).toISOString(),
+        leaf: JSON.parse(bytes.toString('utf8')) as object,
+      })),
+      next: next === undefined ? null : formatSearchKey(next),
+    };
+  }
+
+  @Post('exports')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Orders an export of ranges, or of everything; poll its progress, then download' })
+  async order(@Body() body: unknown, @Req() request: FastifyRequest): Promise<object> {
+    const { ranges } = checked(exportBody, body);
+    const caller = requireRole(request.fabula.caller, 'compliance');
+    const wanted = ranges?.map(({ log, ...rest }) => ({ ...rest, log: logOf(log) })) ?? 'everything';
+    return jobView(await refusable(() => this.node.audit.exporter.request(wanted, caller.actor)));
+  }
+
+  @Get('exports/:id')
+  @ApiOperation({ summary: 'How far an export is' })
+  async progress(@Param('id') id: string): Promise<object> {
+    return jobView(await this.job(id));
+  }
+
+  @Get('exports/:id/download')
+  @ApiOperation({ summary: 'The finished bundle; `fabula audit verify` checks it offline' })
+  async download(@Param('id') id: string, @Res() reply: FastifyReply): Promise<void> {
+    const job = await this.job(id);
+    const file = await this.node.audit.exporter.file(id);
+    if (job.file === null || file === undefined)
+      throw new FabulaError('EXPORT_NOT_READY', `the export is ${job.state}`, { details: { state: job.state } });
+    void reply
+      .type('application/x-tar')
+      .header('content-length', job.file.bytes)
+      .header('content-disposition', `attachment; filename="${job.file.name}"`)
+      .send(fs.createReadStream(file));
+  }
+
+  private async job(id: string): Promise<ExportJob> {
+    const job = UUID.test(id) ? await this.node.audit.exporter.job(id) : undefined;
+    if (job === undefined) throw new FabulaError('EXPORT_NOT_FOUND');
+    return job;
+  }
+  private async note(log: LogName): Promise<KeptNote> {
+    const note = await this.node.audit.store.latestNote(log, this.node.logId);
+    if (note === undefined) throw new FabulaError('NOT_FOUND', `nothing of ${log} is signed yet`);
+    return note;
+  }
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const base64 = (hash: Buffer): string => hash.toString('base64');
+const isoOrNull = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
+const min = (...values: readonly bigint[]): bigint => values.reduce((least, value) => (value < least ? value : least));
+
+/** Sizes as text: JSON has no 64-bit integers. */
+function plain(status: object): object {
+  return Object.fromEntries(
+    Object.entries(status).map(([key, value]) => [key, typeof value === 'bigint' ? String(value) : (value as unknown)]),
+  );
+}
+
+function logOf(name: string): LogName {
+  const log = parseLogName(name);
+  if (log === undefined) throw new FabulaError('NOT_FOUND', 'logs are named p0, p1, …, and root');
+  return log;
+}
+
+function jobView({ ranges, requestedAt, finishedAt, ...job }: ExportJob): object {
+  return {
+    ...job,
+    ranges: ranges.map(plain),
+    requestedAt: new Date(requestedAt).toISOString(),
+    finishedAt: isoOrNull(finishedAt ?? undefined),
+  };
+}
+
+async function refusable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ProofRefused || error instanceof ExportRefused) throw new FabulaError('BAD_INPUT', error.message);
+    if (error instanceof TooManyExports) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 10_000 });
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+import type { AddressInfo } from 'node:net';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { freePort, type Config, type Logger } from '#lib/platform';
+import { AppModule } from './app.module.js';
+import { limitQueries } from './graphql/graphql-options.js';
+import { serveSubscriptions } from './graphql/subscriptions.js';
+import { setUpHttp } from './http/http-setup.js';
+import { servePages } from './http/pages.js';
+import { ProblemFilter } from './http/problem-filter.js';
+import { NestLogger } from './nest-logger.js';
+import { FabulaNode } from './node.js';
+import { describeApi } from './openapi.js';
+
+export interface RunningServer {
+  readonly url: string;
+  readonly node: FabulaNode;
+  /** Takes no more requests, ends those under way, gives its partitions up. */
+  stop(): Promise<void>;
+}
+
+/** A server on a migrated database; ends when it takes requests and has recovered its partitions. */
+export async function startServer(config: Config, logger: Logger, databaseUrl: string, root: string): Promise<RunningServer> {
+  // Others must know the address before the first partition is taken, so the port is chosen before it is listened on.
+  const port = config.port === 0 ? await freePort() : config.port;
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  const address = config.address ?? `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+  const node = await FabulaNode.open(config, logger, databaseUrl, address);
+  try {
+    const adapter = new FastifyAdapter({ bodyLimit: config.maxBodyBytes, trustProxy: false, routerOptions: { maxParamLength: 400 } });
+    const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(node, root), adapter, {
+      logger: new NestLogger(logger),
+      bodyParser: false,
+      abortOnError: false,
+    });
+    await setUpHttp(app, config, node.authenticator, logger);
+    app.useGlobalFilters(new ProblemFilter(logger));
+    const fastify = app.getHttpAdapter().getInstance();
+    if (node.has('api')) {
+      await servePages(app, root, node.developmentIssuer);
+      let described: object | undefined;
+      fastify.get('/admin/openapi.json', () => (described ??= describeApi(app)));
+    }
+    await app.init();
+    const limits = { depth: config.queryDepth, complexity: config.queryComplexity };
+    if (node.has('api')) limitQueries(fastify, limits);
+    await fastify.ready();
+    const sockets = node.has('api') ? serveSubscriptions(fastify.server, fastify.graphql.schema, node.authenticator, limits) : undefined;
+    await app.listen(port, config.host);
+    await node.start();
+    const bound = fastify.server.address() as AddressInfo;
+    return {
+      url: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${bound.port}`,
+      node,
+      async stop() {
+        await sockets?.close();
+        await app.close();
+        await node.stop();
+      },
+    };
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,145 @@
+import { storyStream, type StoryCommand } from '#lib/authoring';
+import type { Actor } from '#lib/decision';
+import type { CommandOutcome } from '#lib/engine';
+import { FabulaError, systemIds } from '#lib/platform';
+import type { StoryVersionRow } from '#lib/projections';
+import { lintStory, type Problem } from '#lib/story';
+import { exportStory, importStory, type ImportResult, type StoryFormat } from '#lib/story-formats';
+import type { FabulaNode } from '../node.js';
+
+/** How long a start may use what was current a moment ago: a publication is seen by all processes within that time. */
+const CURRENT_TRUSTED_MS = 1_000;
+const KEPT = 1_000;
+
+export interface Imported {
+  /** False: the very same content was there already. */
+  readonly created: boolean;
+  readonly storyId: string;
+  readonly versionHash: string;
+  readonly lint: readonly Problem[];
+  readonly result: ImportResult;
+}
+
+/** Story versions: brought in, published, retired, looked up. */
+export class StoryCatalogue {
+  private readonly current = new Map<string, { readonly hash: string; readonly until: number }>();
+
+  constructor(private readonly node: FabulaNode) {}
+
+  /**
+   * What a new playthrough is pinned to: the published version, or the one an author asked for.
+   * @throws FabulaError STORY_NOT_FOUND, STORY_RETIRED, VERSION_NOT_FOUND
+   */
+  async startVersion(storyId: string, wanted?: string): Promise<string> {
+    const known = this.current.get(storyId);
+    if (wanted === undefined && known !== undefined && known.until > Date.now()) return known.hash;
+    const { value: story } = await this.node.reads.story(storyId);
+    if (story === undefined) throw new FabulaError('STORY_NOT_FOUND');
+    if (wanted !== undefined) {
+      if (!story.versions.some(({ versionHash }) => versionHash === wanted)) throw new FabulaError('VERSION_NOT_FOUND');
+      return wanted;
+    }
+    if (story.currentVersion === null) {
+      throw new FabulaError(story.versions.some(({ status }) => status === 'retired') ? 'STORY_RETIRED' : 'STORY_NOT_FOUND');
+    }
+    if (this.current.size >= KEPT) this.current.delete(this.current.keys().next().value as string);
+    this.current.set(storyId, { hash: story.currentVersion, until: Date.now() + CURRENT_TRUSTED_MS });
+    return story.currentVersion;
+  }
+
+  /**
+   * Reads a source, stores its content and drafts the version.
+   * @throws FabulaError LINT_ERRORS when no story can be read from it
+   */
+  async import(source: string, format: StoryFormat, id: string | undefined, actor: Actor, correlationId: string): Promise<Imported> {
+    const result = importStory(format, source, id === undefined ? {} : { id });
+    const { story, problems } = result;
+    if (story === undefined) {
+      throw new FabulaError('LINT_ERRORS', 'no story can be read from this', { details: { problems, notImported: result.notImported } });
+    }
+    // What the import found with its lines comes first; lint adds what it alone can see.
+    const lint = [
+      ...problems,
+      ...lintStory(story).filter((found) => !problems.some(({ code, where }) => code === found.code && where.path === found.where.path)),
+    ];
+    const count = (severity: Problem['severity']): number => lint.filter((problem) => problem.severity === severity).length;
+    const versionHash = await this.node.contents.put(story);
+    const before = (await this.node.reads.story(story.id)).value?.versions.some((version) => version.versionHash === versionHash) === true;
+    await this.command(story.id, actor, correlationId, {
+      type: 'draftVersion',
+      storyId: story.id,
+      versionHash,
+      title: story.title.slice(0, 200),
+      format,
+      lintErrors: count('error'),
+      lintWarnings: count('warning'),
+      passages: Object.keys(story.passages).length,
+    });
+    return { created: !before, storyId: story.id, versionHash, lint, result };
+  }
+
+  /** Makes a version what new playthroughs start on. Answers how many playthroughs under way stay on others. */
+  async publish(
+    storyId: string,
+    versionHash: string,
+    actor: Actor,
+    correlationId: string,
+  ): Promise<{ readonly position: string; readonly livePlaythroughs: number }> {
+    const position = await this.command(storyId, actor, correlationId, { type: 'publishVersion', versionHash });
+    this.current.delete(storyId);
+    return { position, livePlaythroughs: await this.livePlaythroughs(storyId, versionHash) };
+  }
+
+  async retire(storyId: string, versionHash: string, actor: Actor, correlationId: string): Promise<{ readonly position: string }> {
+    const position = await this.command(storyId, actor, correlationId, { type: 'retireVersion', versionHash });
+    this.current.delete(storyId);
+    return { position };
+  }
+
+  /** @throws FabulaError STORY_NOT_FOUND, VERSION_NOT_FOUND */
+  async version(storyId: string, versionHash: string): Promise<StoryVersionRow> {
+    const { value: story } = await this.node.reads.story(storyId);
+    if (story === undefined) throw new FabulaError('STORY_NOT_FOUND');
+    const version = story.versions.find((one) => one.versionHash === versionHash);
+    if (version === undefined) throw new FabulaError('VERSION_NOT_FOUND');
+    return version;
+  }
+
+  async exported(versionHash: string, format: StoryFormat): Promise<string> {
+    return exportStory((await this.node.content(versionHash)).story, format);
+  }
+
+  /** Playthroughs under way on other versions of the story. */
+  private async livePlaythroughs(storyId: string, except: string): Promise<number> {
+    const { value: story } = await this.node.reads.story(storyId);
+    let live = 0;
+    for (const { versionHash } of story?.versions ?? []) {
+      if (versionHash === except) continue;
+      for (const standing of (await this.node.reads.standing(storyId, versionHash)).value.values()) live += standing;
+    }
+    return live;
+  }
+
+  /** Runs a command of the story's stream and waits until everybody can read its effect; answers its position. */
+  private async command(storyId: string, actor: Actor, correlationId: string, command: StoryCommand): Promise<string> {
+    const outcome: CommandOutcome = await this.node.execute({
+      stream: storyStream(storyId),
+      // Each request is a command of its own: repeating one finds its work done and records nothing.
+      commandId: `c:${systemIds.uuid()}`,
+      digestInput: { ...command },
+      command,
+      actor,
+      correlationId,
+      causationId: null,
+    });
+    if (outcome.kind === 'rejected') throw new FabulaError(storyCode(outcome.code), outcome.message, { details: { ...outcome.details } });
+    const position = { logId: this.node.logId, partition: outcome.partition, offset: outcome.offset };
+    if (outcome.offset >= 0) await this.node.waiter.waitFor(position);
+    return this.node.positionToken(position.partition, position.offset);
+  }
+}
+
+function storyCode(code: string): 'VERSION_NOT_FOUND' | 'STORY_NOT_FOUND' | 'STORY_RETIRED' | 'BAD_INPUT' {
+  if (code === 'VERSION_NOT_FOUND' || code === 'STORY_NOT_FOUND' || code === 'STORY_RETIRED') return code;
+  return 'BAD_INPUT';
+}
