@@ -46,7 +46,7 @@ export abstract class ForeignScanner {
   private budget = SEARCH_BUDGET;
   private readonly findLinkClose: (at: number) => number;
   private readonly findNewline: (at: number) => number;
-  private readonly findCommentEnd: (at: number) => number;
+  private readonly finders = new Map<string, (at: number) => number>();
 
   constructor(
     protected readonly source: PassageSource,
@@ -58,7 +58,16 @@ export abstract class ForeignScanner {
     this.at = this.textStart = from;
     this.findLinkClose = forwardFinder(this.text, ']]');
     this.findNewline = forwardFinder(this.text, '\n');
-    this.findCommentEnd = forwardFinder(this.text, '-->');
+  }
+
+  /** Where `needle` stands at or behind `from`; letters in any case. */
+  protected find(needle: string, from: number): number {
+    let finder = this.finders.get(needle);
+    if (finder === undefined) {
+      finder = forwardFinder(this.text, new RegExp(needle.replace(/[*%/<>]/g, '\\$&')));
+      this.finders.set(needle, finder);
+    }
+    return finder(from);
   }
 
   scan(): readonly RawPiece[] {
@@ -151,7 +160,7 @@ export abstract class ForeignScanner {
 
   private html(): boolean {
     if (this.text.startsWith('<!--', this.at)) {
-      const close = this.findCommentEnd(this.at);
+      const close = this.find('-->', this.at);
       if (close === -1) return false;
       this.skip('comment', this.text.slice(this.at, close + 3), 'comments are not kept', 'Keep them in the source.');
       return this.drop(close + 3);
@@ -163,7 +172,7 @@ export abstract class ForeignScanner {
     const name = (found[2] as string).toLowerCase();
     let next = tag.lastIndex;
     if (found[1] === '' && (name === 'script' || name === 'style')) {
-      const close = this.text.toLowerCase().indexOf(`</${name}>`, next);
+      const close = this.find(`</${name}>`, next);
       next = close === -1 ? this.end : close + name.length + 3;
       this.skip(
         name,

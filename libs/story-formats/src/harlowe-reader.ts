@@ -1,5 +1,4 @@
 import { MacroScanner, MAX_NESTED_READERS, unquoted, type RawPiece } from './foreign-scanner.js';
-import type { PassageSource } from './twee-reader.js';
 
 const LATER: ReadonlySet<string> = new Set(
   'for loop live event after click link linkreveal linkrepeat replace append prepend mouseover mouseout clickreplace clickappend'.split(
@@ -12,10 +11,6 @@ export class HarloweReader extends MacroScanner {
   protected readonly dialect = 'harlowe' as const;
   /** What each open hook belongs to. */
   private readonly hooks: ('if' | 'later' | 'plain')[] = [];
-
-  constructor(source: PassageSource, from?: number, end?: number, level?: number) {
-    super(source, from, end, level);
-  }
 
   protected override special(char: string): boolean {
     switch (char) {

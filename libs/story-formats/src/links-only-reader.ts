@@ -22,7 +22,7 @@ export class LinksOnlyReader extends ForeignScanner {
   }
 
   private template(): boolean {
-    const close = this.text.indexOf('%>', this.at);
+    const close = this.find('%>', this.at);
     const end = close === -1 ? this.end : close + 2;
     this.skip('script', this.text.slice(this.at, end), 'code is never run', 'Express what it does by variables, guards and effects.');
     return this.drop(end);

@@ -25,16 +25,22 @@ export class LineMap {
 }
 
 /**
- * `indexOf` for a scanner that moves forward: an answer is kept until the scanner passes it, so a million unclosed
+ * `indexOf` (or, ignoring case, the index of a pattern) for a scanner that moves forward: an answer is kept until the scanner passes it, so a million unclosed
  * brackets cost one search and not a million.
  */
-export function forwardFinder(text: string, needle: string): (from: number) => number {
+export function forwardFinder(text: string, needle: string | RegExp): (from: number) => number {
+  const pattern = typeof needle === 'string' ? undefined : new RegExp(needle, 'gi');
+  const search = (from: number): number => {
+    if (pattern === undefined) return text.indexOf(needle as string, from);
+    pattern.lastIndex = from;
+    return pattern.exec(text)?.index ?? -1;
+  };
   let found = -2;
   let searchedFrom = 0;
   return (from) => {
     if (found === -1 && from >= searchedFrom) return -1;
     if (found < from || from < searchedFrom) {
-      found = text.indexOf(needle, from);
+      found = search(from);
       searchedFrom = from;
     }
     return found;

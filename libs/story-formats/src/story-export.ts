@@ -25,5 +25,5 @@ function writeYaml(form: object): string {
       if (isScalar(node) && typeof node.value === 'string' && fragile.test(node.value)) node.type = Scalar.QUOTE_DOUBLE;
     },
   });
-  return document.toString({ lineWidth: 0 });
+  return document.toString({ lineWidth: 0, doubleQuotedMinMultiLineLength: Number.MAX_SAFE_INTEGER });
 }

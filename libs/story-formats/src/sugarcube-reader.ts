@@ -46,7 +46,7 @@ export class SugarCubeReader extends MacroScanner {
 
   private comment(open: string, close: string): boolean {
     if (!this.text.startsWith(open, this.at)) return false;
-    const end = this.text.indexOf(close, this.at + 2);
+    const end = this.find(close, this.at + 2);
     if (end === -1) return false;
     this.skip('comment', this.text.slice(this.at, end + 2), 'comments are not kept', 'Keep them in the source.');
     return this.drop(end + 2);
@@ -117,7 +117,7 @@ export class SugarCubeReader extends MacroScanner {
       case 'button':
         return this.linkMacro(name, args, next);
       case 'script': {
-        const close = this.text.toLowerCase().indexOf('<</script>>', next);
+        const close = this.find('<</script>>', next);
         const end = close === -1 ? this.end : close + '<</script>>'.length;
         this.skip('script', this.text.slice(this.at, end), 'code is never run', 'Express what it does by variables, guards and effects.');
         return this.drop(end);
@@ -150,7 +150,7 @@ export class SugarCubeReader extends MacroScanner {
   /** `<<link "label" "target">>…<</link>>`: assignments inside become the choice's effects, a `<<goto>>` its target. */
   private linkMacro(name: string, args: string, next: number): true {
     const closing = `<</${name}>>`;
-    const close = this.text.indexOf(closing, next);
+    const close = this.find(closing, next);
     const end = close === -1 ? next : close + closing.length;
     const square = /^\[\[([^\n]*?)\]\]/.exec(args);
     const words = [...args.slice(0, 4_000).matchAll(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|\S+/g)].map((match) => match[0]);

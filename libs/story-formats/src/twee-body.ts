@@ -1,3 +1,4 @@
+import { MAX_EXPRESSION_NODES } from '#lib/story';
 import type { SourcePosition } from './source-text.js';
 import type { Guard } from './twee-clauses.js';
 
@@ -113,6 +114,8 @@ export function assembleBody(pieces: readonly Piece[], options: { readonly colla
 }
 
 const MAX_CONDITIONS = 20;
+/** So many negated guards are more than any guard may hold: it will be refused, and need not grow further. */
+const MAX_BRANCHES = MAX_EXPRESSION_NODES;
 
 /** The stack of open conditions. Each entry: the branches before this one, negated, and this branch's own guard. */
 class Conditions {
@@ -136,7 +139,7 @@ class Conditions {
       this.open.pop();
       return;
     }
-    if (top.own !== undefined) top.before.push(negated(top.own));
+    if (top.own !== undefined && top.before.length < MAX_BRANCHES) top.before.push(negated(top.own));
     top.own = piece.kind === 'else-if' ? piece.guard : undefined;
   }
 

@@ -1,4 +1,4 @@
-import { isPassageId, type Problem } from '#lib/story';
+import { isPassageId, parseExpression, type Problem } from '#lib/story';
 import { excerpt, type SourcePosition } from './source-text.js';
 import { assembleBody, type ChoiceDraft, type EffectDraft, type PassageBody } from './twee-body.js';
 import type { Guard } from './twee-clauses.js';
@@ -63,7 +63,10 @@ class TweeDrafter {
       const foreign = readForeignPassages(sources, dialect, this.initialisers(dialect), targetOf);
       variables = foreign.variables;
       foreign.pieces.forEach((pieces, i) =>
-        read.push({ source: sources[i] as PassageSource, body: assembleBody(pieces, { collapseBlankLines: true }) }),
+        read.push({
+          source: sources[i] as PassageSource,
+          body: withinLimits(assembleBody(pieces, { collapseBlankLines: true }), sources[i] as PassageSource),
+        }),
       );
     }
     for (const ending of this.declaredEndings()) this.endings.set(...ending);
@@ -245,6 +248,36 @@ class TweeDrafter {
   private place(path: string, at: SourcePosition & { readonly composed?: boolean }): void {
     this.places.set(path, { line: at.line, column: at.column, ...(at.composed && { composed: true }) });
   }
+}
+
+/** Guards put together from a foreign story's conditions may be too large; a draft without them is better than none. */
+function withinLimits(body: PassageBody, source: PassageSource): PassageBody {
+  const refused = (guard: { readonly text: string; readonly line: number } | undefined): boolean => {
+    if (guard === undefined || parseExpression(guard.text).ok) return false;
+    source.report.skip({
+      line: guard.line,
+      passage: source.passage.name,
+      kind: 'condition',
+      text: guard.text,
+      reason: 'the condition is too large together with those around and before it',
+      hint: 'Set a variable by cases and ask for that. Until then, what it guards is always there.',
+    });
+    return true;
+  };
+  const free = <T extends { readonly when?: Guard }>(part: T): T => {
+    if (!refused(part.when)) return part;
+    const { when: _, ...rest } = part;
+    return rest as T;
+  };
+  return {
+    text: body.text.map(free),
+    choices: body.choices.map((choice) => {
+      if (!refused(choice.visibleWhen)) return choice;
+      const { visibleWhen: _, ...rest } = choice;
+      return rest;
+    }),
+    effects: body.effects.filter(({ effect, line }) => !refused(effect.when === undefined ? undefined : { text: effect.when, line })),
+  };
 }
 
 /** Gives problems of the author form their line and column: that of the named place, or of the nearest one around it. */

@@ -48,12 +48,16 @@ export function choiceIds(
   choices.forEach((choice, i) => {
     if (choice.id === undefined) labelled.set(slugs[i] as string, (labelled.get(slugs[i] as string) ?? 0) + 1);
   });
+  const next = new Map<string, number>();
   return choices.map((choice, i) => {
     if (choice.id !== undefined) return choice.id;
     const own = slugs[i] as string;
     const target = slug(choice.target);
-    let id = (labelled.get(own) ?? 0) > 1 && target !== '' && target !== own ? `${own}-${target}`.slice(0, 70) : own;
-    for (let n = 2, base = id; taken.has(id); n++) id = `${base}-${n}`;
+    const base = (labelled.get(own) ?? 0) > 1 && target !== '' && target !== own ? `${own}-${target}`.slice(0, 70) : own;
+    let id = base;
+    let n = next.get(base) ?? 2;
+    while (taken.has(id)) id = `${base}-${n++}`;
+    next.set(base, n);
     taken.add(id);
     return id;
   });
