@@ -1,5 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
@@ -91,13 +91,22 @@ async function prepareCluster(dir: string, options: EmbeddedPostgresOptions): Pr
   const passwordFile = path.join(dir, 'postgres.password');
   await stopOrphan(data, options.log);
   if (existsSync(path.join(data, 'PG_VERSION'))) {
-    return { data, password: (await readFile(passwordFile, 'utf8')).trim(), fresh: false, binaries, as };
+    return { data, password: await readPassword(passwordFile, data), fresh: false, binaries, as };
   }
   options.log?.(`Creating a Postgres cluster in ${data}`);
   const password = randomBytes(24).toString('base64url');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   await createCluster(data, password, binaries, as);
   return { data, password, fresh: true, binaries, as };
+}
+
+async function readPassword(file: string, data: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    throw new EmbeddedPostgresFailed(`The password of the cluster in ${data} is gone: put ${file} back from a backup.`, { cause: error });
+  }
 }
 
 /** `<dir>/postgres`, or a folder under /var/lib when we are root and Postgres' user could not walk down to it. */
@@ -109,10 +118,15 @@ async function clusterFolder(dir: string, root: boolean, log?: (line: string) =>
     await chmod(dir, 0o711);
     return here;
   }
-  const there = path.join('/var/lib/fabula', createHash('sha256').update(dir).digest('hex').slice(0, 16));
+  // The pointer is part of the data directory: whoever removes that starts afresh, and does not meet an old cluster.
+  const pointer = path.join(dir, 'postgres.location');
+  if (existsSync(pointer)) return (await readFile(pointer, 'utf8')).trim();
+  const there = path.join('/var/lib/fabula', randomBytes(8).toString('hex'));
   await mkdir(there, { recursive: true, mode: 0o711 });
+  const data = path.join(there, 'postgres');
+  await writeFile(pointer, `${data}\n`, { mode: 0o600 });
   log?.(`Postgres may not run as root, and ${dir} is closed to other users: the cluster is kept in ${there}`);
-  return path.join(there, 'postgres');
+  return data;
 }
 
 /** Creates the cluster beside its place and moves it there when it is whole: a start that is killed half-way leaves no half cluster. */
