@@ -16,6 +16,7 @@ const groups = [
     'What play can reach',
     'Found by analysis over declared bounds and what effects can assign; a “never” or “always” is proved, not guessed.',
   ],
+  ['FAB-G9', 'Source text', 'Found while the file is read, before there is a story; with line and column.'],
 ] as const;
 
 function indexPage(): string {

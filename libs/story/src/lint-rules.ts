@@ -20,7 +20,7 @@ const rule = (code: ProblemCode, severity: Severity, title: string, why: string,
   remedy,
 });
 
-/** Stable: a code is never given another meaning. G0xx: form and types; G1xx: references; G2xx: what play can reach. */
+/** Stable: a code is never given another meaning. G0xx: form and types; G1xx: references; G2xx: what play can reach; G9xx: the source text. */
 export const lintRules: readonly LintRule[] = [
   rule(
     'FAB-G001',
@@ -317,6 +317,78 @@ export const lintRules: readonly LintRule[] = [
     'Entering the passage ends the playthrough, so its choices and storylets are never offered.',
     'grave: { ending: lost, choices: [ … ] }',
     'Remove the choices, or let them lead to a passage with the ending.',
+  ),
+  rule(
+    'FAB-G901',
+    'error',
+    'Source too large',
+    'The text of the story is larger than an import may be.',
+    '(a file of many megabytes)',
+    'Split the story or take out what is no story.',
+  ),
+  rule(
+    'FAB-G902',
+    'error',
+    'Source cannot be read',
+    'The text is not JSON, YAML, Twee or HTML of the kind that was announced.',
+    'passages: { hall: { text: "open',
+    'Correct the syntax at the line and column given.',
+  ),
+  rule(
+    'FAB-G903',
+    'error',
+    'The same key twice',
+    'Of two equal keys in one map most readers silently keep the last; the other part of the story would be lost.',
+    'passages:\n  hall: { text: One. }\n  hall: { text: Two. }',
+    'Rename or remove one of them.',
+  ),
+  rule(
+    'FAB-G904',
+    'error',
+    'Source nested too deep',
+    'Deeper nesting than any story needs can exhaust a reader.',
+    '[[[[[[[[[[[[…',
+    'Take the superfluous levels out.',
+  ),
+  rule(
+    'FAB-G905',
+    'error',
+    'YAML beyond plain data',
+    'Anchors, aliases, tags and several documents in one file make a text mean more than it shows, and can unfold without bound.',
+    'hall: &hall { text: A hall. }\nattic: *hall',
+    'Write the values out.',
+  ),
+  rule(
+    'FAB-G906',
+    'error',
+    'Refused character in the source',
+    'U+0000 and halves of characters cannot be stored and hashed the same everywhere.',
+    'title: "\\ud800"',
+    'Take the character out, or save the file as UTF-8.',
+  ),
+  rule(
+    'FAB-G907',
+    'error',
+    'Number that does not fit',
+    'Numbers are whole and within ±(2⁵³ − 1), so that they are the same on every machine.',
+    'max: 1.5',
+    'Use a whole number.',
+  ),
+  rule(
+    'FAB-G908',
+    'error',
+    'Refused key',
+    'Keys are texts, and none may name what every object inherits.',
+    '{ "__proto__": {} }',
+    'Rename the key.',
+  ),
+  rule(
+    'FAB-G909',
+    'error',
+    'Fabula tag not understood',
+    'A tag of Fabula’s own in a Twee passage is misspelt or incomplete; ignoring it would change the story.',
+    '{% sett gold = 3 %}',
+    'Correct the tag as the Twee reference shows.',
   ),
 ];
 

@@ -271,7 +271,9 @@ describe('lint', () => {
 
   it('has a case here for every code that speaks of play', () => {
     const covered = new Set(cases.map(([code]) => code));
-    expect(lintRules.filter(({ code }) => code >= 'FAB-G200' && !covered.has(code)).map(({ code }) => code)).toEqual([]);
+    expect(lintRules.filter(({ code }) => code >= 'FAB-G200' && code < 'FAB-G300' && !covered.has(code)).map(({ code }) => code)).toEqual(
+      [],
+    );
   });
 
   it('finds nothing in a sound story', () => {
