@@ -49,14 +49,15 @@ export class NodeMetrics {
 
   /** A gauge per partition that is read when Prometheus asks. */
   perPartition(name: string, help: string, read: () => readonly { readonly partition: number; readonly value: number }[]): void {
-    new Gauge({
+    const gauge: Gauge<'partition'> = new Gauge({
       name,
       help,
       labelNames: ['partition'],
-      registers: [this.registry],
-      collect() {
-        for (const { partition, value } of read()) this.set({ partition: String(partition) }, value);
+      registers: [],
+      collect: () => {
+        for (const { partition, value } of read()) gauge.set({ partition: String(partition) }, value);
       },
     });
+    this.registry.registerMetric(gauge);
   }
 }

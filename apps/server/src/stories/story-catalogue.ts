@@ -1,11 +1,12 @@
 import { storyStream, type StoryCommand } from '#lib/authoring';
 import type { Actor } from '#lib/decision';
-import type { CommandOutcome } from '#lib/engine';
+import type { CommandOutcome, CommandRequest } from '#lib/engine';
+import type { LogId } from '#lib/log';
 import { FabulaError, systemIds } from '#lib/platform';
-import type { StoryVersionRow } from '#lib/projections';
+import { encodePosition, type PositionWaiter, type ReadModels, type StoryVersionRow } from '#lib/projections';
 import { lintStory, type Problem } from '#lib/story';
 import { exportStory, importStory, type ImportResult, type StoryFormat } from '#lib/story-formats';
-import type { FabulaNode } from '../node.js';
+import type { StoryContents } from './story-contents.js';
 
 /** How long a start may use what was current a moment ago: a publication is seen by all processes within that time. */
 const CURRENT_TRUSTED_MS = 1_000;
@@ -20,11 +21,20 @@ export interface Imported {
   readonly result: ImportResult;
 }
 
+/** What the catalogue needs of its process. */
+interface CatalogueHost {
+  readonly logId: LogId;
+  readonly reads: ReadModels;
+  readonly waiter: PositionWaiter;
+  readonly contents: StoryContents;
+  execute(request: CommandRequest): Promise<CommandOutcome>;
+}
+
 /** Story versions: brought in, published, retired, looked up. */
 export class StoryCatalogue {
   private readonly current = new Map<string, { readonly hash: string; readonly until: number }>();
 
-  constructor(private readonly node: FabulaNode) {}
+  constructor(private readonly host: CatalogueHost) {}
 
   /**
    * What a new playthrough is pinned to: the published version, or the one an author asked for.
@@ -33,7 +43,7 @@ export class StoryCatalogue {
   async startVersion(storyId: string, wanted?: string): Promise<string> {
     const known = this.current.get(storyId);
     if (wanted === undefined && known !== undefined && known.until > Date.now()) return known.hash;
-    const { value: story } = await this.node.reads.story(storyId);
+    const { value: story } = await this.host.reads.story(storyId);
     if (story === undefined) throw new FabulaError('STORY_NOT_FOUND');
     if (wanted !== undefined) {
       if (!story.versions.some(({ versionHash }) => versionHash === wanted)) throw new FabulaError('VERSION_NOT_FOUND');
@@ -63,8 +73,8 @@ export class StoryCatalogue {
       ...lintStory(story).filter((found) => !problems.some(({ code, where }) => code === found.code && where.path === found.where.path)),
     ];
     const count = (severity: Problem['severity']): number => lint.filter((problem) => problem.severity === severity).length;
-    const versionHash = await this.node.contents.put(story);
-    const before = (await this.node.reads.story(story.id)).value?.versions.some((version) => version.versionHash === versionHash) === true;
+    const versionHash = await this.host.contents.put(story);
+    const before = (await this.host.reads.story(story.id)).value?.versions.some((version) => version.versionHash === versionHash) === true;
     await this.command(story.id, actor, correlationId, {
       type: 'draftVersion',
       storyId: story.id,
@@ -98,7 +108,7 @@ export class StoryCatalogue {
 
   /** @throws FabulaError STORY_NOT_FOUND, VERSION_NOT_FOUND */
   async version(storyId: string, versionHash: string): Promise<StoryVersionRow> {
-    const { value: story } = await this.node.reads.story(storyId);
+    const { value: story } = await this.host.reads.story(storyId);
     if (story === undefined) throw new FabulaError('STORY_NOT_FOUND');
     const version = story.versions.find((one) => one.versionHash === versionHash);
     if (version === undefined) throw new FabulaError('VERSION_NOT_FOUND');
@@ -106,23 +116,25 @@ export class StoryCatalogue {
   }
 
   async exported(versionHash: string, format: StoryFormat): Promise<string> {
-    return exportStory((await this.node.content(versionHash)).story, format);
+    const story = await this.host.contents.story(versionHash);
+    if (story === undefined) throw new FabulaError('INTERNAL', `the content of version ${versionHash} is missing`);
+    return exportStory(story, format);
   }
 
   /** Playthroughs under way on other versions of the story. */
   private async livePlaythroughs(storyId: string, except: string): Promise<number> {
-    const { value: story } = await this.node.reads.story(storyId);
+    const { value: story } = await this.host.reads.story(storyId);
     let live = 0;
     for (const { versionHash } of story?.versions ?? []) {
       if (versionHash === except) continue;
-      for (const standing of (await this.node.reads.standing(storyId, versionHash)).value.values()) live += standing;
+      for (const standing of (await this.host.reads.standing(storyId, versionHash)).value.values()) live += standing;
     }
     return live;
   }
 
   /** Runs a command of the story's stream and waits until everybody can read its effect; answers its position. */
   private async command(storyId: string, actor: Actor, correlationId: string, command: StoryCommand): Promise<string> {
-    const outcome: CommandOutcome = await this.node.execute({
+    const outcome: CommandOutcome = await this.host.execute({
       stream: storyStream(storyId),
       // Each request is a command of its own: repeating one finds its work done and records nothing.
       commandId: `c:${systemIds.uuid()}`,
@@ -133,9 +145,9 @@ export class StoryCatalogue {
       causationId: null,
     });
     if (outcome.kind === 'rejected') throw new FabulaError(storyCode(outcome.code), outcome.message, { details: { ...outcome.details } });
-    const position = { logId: this.node.logId, partition: outcome.partition, offset: outcome.offset };
-    if (outcome.offset >= 0) await this.node.waiter.waitFor(position);
-    return this.node.positionToken(position.partition, position.offset);
+    const position = { logId: this.host.logId, partition: outcome.partition, offset: outcome.offset };
+    if (outcome.offset >= 0) await this.host.waiter.waitFor(position);
+    return encodePosition(position);
   }
 }
 
