@@ -82,4 +82,25 @@ describe('embedded Postgres', () => {
     expect(await ask(next.url(), 'select answer from kept')).toBe(42);
     expect(await readFile(path.join(dir, 'lock'), 'utf8')).toContain(`"pid":${process.pid}`);
   });
+
+  // Postgres refuses to run as root; as another user it could not walk down to such a place.
+  const asRoot = process.getuid?.() === 0 ? test : test.skip;
+  asRoot('finds a place for the cluster when the data directory is closed to other users (root only)', async () => {
+    const closed = await mkdtemp(path.join(os.tmpdir(), 'fabula-closed-'));
+    const inside = path.join(closed, 'data');
+    const first = await startEmbeddedPostgres({ dir: inside });
+    const place = (await readFile(path.join(inside, 'postgres.location'), 'utf8')).trim();
+    try {
+      await ask(first.url(), 'create table kept as select 42 as answer');
+      await first.stop();
+      const again = await startEmbeddedPostgres({ dir: inside });
+      expect([again.fresh, await ask(again.url(), 'select answer from kept')]).toEqual([false, 42]);
+      await again.stop();
+      await rm(path.join(inside, 'postgres.password'));
+      await expect(startEmbeddedPostgres({ dir: inside })).rejects.toThrow(/password of the cluster .* is gone/);
+    } finally {
+      await rm(closed, { recursive: true, force: true });
+      await rm(path.dirname(place), { recursive: true, force: true });
+    }
+  });
 });

@@ -1,4 +1,4 @@
-import { systemClock, systemTimers } from '#lib/platform';
+import { systemClock, systemTimers, type Timers } from '#lib/platform';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import type { Ownership } from './ownership.js';
 import { createPostgresOwnership } from './postgres-ownership.js';
@@ -18,14 +18,15 @@ describe('partitions shared by processes on one database', () => {
   let database: TestDatabase;
   const members: Member[] = [];
 
-  async function join(name: string, settings: { released?: () => Promise<void> } = {}): Promise<Member> {
+  async function join(name: string, settings: { released?: () => Promise<void>; timers?: Timers; leaseMs?: number } = {}): Promise<Member> {
     let wake = () => {};
     const held = new Set<number>();
     const problems: string[] = [];
     const ownership = createPostgresOwnership({
       connection: { connectionString: database.url },
       partitions: PARTITIONS,
-      timers: systemTimers,
+      timers: settings.timers ?? systemTimers,
+      ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
       intervalMs: 20,
       onProblem: (what) => problems.push(what),
     });
@@ -133,6 +134,16 @@ describe('partitions shared by processes on one database', () => {
     expect([...a.held]).toEqual([]);
     await until(() => whole(b));
     expect(a.ownership.ownerOf(0)).not.toBe('self');
+  });
+
+  test('a process that falls silent while its connection stays open loses its partitions', async () => {
+    const frozen = await join('frozen', { timers: { after: () => () => {} }, leaseMs: 250 });
+    expect([...frozen.held]).toEqual(all);
+    const b = await join('b');
+    await until(() => whole(b));
+    expect(all.map((partition) => b.ownership.ownerOf(partition))).toEqual(all.map(() => 'self'));
+    // It hears of it as soon as it looks at its connection again.
+    await until(() => frozen.held.size === 0);
   });
 
   test('with more processes than partitions, and with members coming and going, no partition stays without owner', async () => {
