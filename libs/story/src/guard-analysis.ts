@@ -145,17 +145,33 @@ function casesOf(domain: Domain, constants: readonly number[], members: Readonly
     case 'string':
       return domain.values.map((value) => ({ kind: 'string', values: [value] }));
     case 'ints':
-      return sizeOfRanges(domain.ranges) <= 256 ? singles(domain.ranges) : between(domain.ranges, constants);
+      return sizeOfRanges(domain.ranges) <= 256 ? remembered(domain, () => singles(domain.ranges)) : between(domain.ranges, constants);
     case 'set': {
-      const free = domain.may.filter((member) => !domain.must.includes(member) && (wholeSets || members.has(member)));
-      if (free.length > 12) return [domain];
-      const undecided = domain.may.filter((member) => !free.includes(member));
-      return Array.from({ length: 2 ** free.length }, (_, bits) => {
-        const taken = free.filter((_member, i) => (bits >> i) & 1);
-        return { kind: 'set', must: [...domain.must, ...taken], may: [...undecided, ...taken] };
-      });
+      if (wholeSets) return remembered(domain, () => subsets(domain, () => true));
+      return subsets(domain, (member) => members.has(member));
     }
   }
+}
+
+/** All ways in which the members that matter can be in the set or not; the set itself if they are too many. */
+function subsets(domain: Extract<Domain, { kind: 'set' }>, matters: (member: string) => boolean): readonly Abstract[] {
+  const free = domain.may.filter((member) => !domain.must.includes(member) && matters(member));
+  if (free.length > 12) return [domain];
+  const undecided = domain.may.filter((member) => !free.includes(member));
+  return Array.from({ length: 2 ** free.length }, (_, bits) => {
+    const taken = free.filter((_member, i) => (bits >> i) & 1);
+    return { kind: 'set', must: [...domain.must, ...taken], may: [...undecided, ...taken] };
+  });
+}
+
+/** Cases that depend on the domain alone, made once for each: thousands of guards ask for the same. */
+const casesOfDomains = new WeakMap<Domain, readonly Abstract[]>();
+function remembered(domain: Domain, make: () => readonly Abstract[]): readonly Abstract[] {
+  const known = casesOfDomains.get(domain);
+  if (known !== undefined) return known;
+  const cases = make();
+  casesOfDomains.set(domain, cases);
+  return cases;
 }
 
 /** Fewer cases, for when the single values of several variables are too many together. */
