@@ -1,3 +1,4 @@
+import { canonicalJson } from '#lib/canonical';
 import { admissible, admit, decodeRecord, EMPTY_HEAD, encodeRecord, type DecisionRecord, type StreamHead } from '#lib/decision';
 import { LogUnavailable, type EventLog } from '#lib/log';
 import type { Timers } from '#lib/platform';
@@ -44,6 +45,7 @@ describe('the auditor', () => {
       expect(leaves).toHaveLength(await log.end(partition));
       expect(head.size).toBe(BigInt(leaves.length));
       const heads = new Map<string, StreamHead>();
+      for (const leaf of leaves) expect(leaf.bytes.toString()).toBe(canonicalJson(parsed(leaf)));
       let at = 0;
       for await (const { records } of log.read(partition, 0, { upTo: await log.end(partition) })) {
         for (const record of records) {
@@ -117,6 +119,16 @@ describe('the auditor', () => {
         body: 'SECRET',
       })),
     };
+    const quoted: DecisionRecord[] = ['a"b', 'back\\slash', 'ümläut 😀', '\u2028', 'tab\t', ''].map((name, i) => ({
+      ...base(`playthrough/"${i}\\`),
+      correlationId: name,
+      causationId: name,
+      actor: { id: name, role: 'reader' },
+      commandId: `c:"${i}\\`,
+      events: [
+        { type: name, v: i, storyId: name, turn: -i, narrative: { passageId: name }, choiceId: name, stateHash: 7, versionHash: name },
+      ],
+    }));
     const text = JSON.stringify(hostile);
     expect(text.length).toBeGreaterThan(40_000);
     await log.append(0, [
@@ -124,13 +136,15 @@ describe('the auditor', () => {
       { key: 'x', value: Buffer.from('{"v":1, SECRET') },
       { key: 'x', value: Buffer.alloc(0) },
       { key: 'x', value: Buffer.from('{"v":1,"__proto__":{"v":2}}') },
+      ...quoted.map((record) => ({ key: 'x', value: Buffer.from(encodeRecord(record)) })),
     ]);
     const store = new MemoryAuditStore();
     await auditorOf(log, store).catchUp(0);
     const leaves = await leavesOf(store, 'p0');
-    expect(leaves).toHaveLength(4);
+    expect(leaves).toHaveLength(4 + quoted.length);
     for (const leaf of leaves) {
       expect(leaf.bytes.length).toBeLessThanOrEqual(MAX_LEAF_BYTES);
+      expect(leaf.bytes.toString()).toBe(canonicalJson(parsed(leaf)));
       expect(leaf.bytes.toString()).not.toContain('SECRET');
     }
     expect(parsed(leaves[0] as StoredLeaf)).toMatchObject({
