@@ -23,17 +23,23 @@ type Closure<T> = (scope: Scope) => T;
  * always does. (CEL would swallow either; a fixed order keeps replays equal.)
  */
 export function compileExpression<T extends Value>(expression: Expression): CompiledExpression<T> {
-  const text = printExpression(expression);
   const reads = readsOf(expression);
   const inherited = reads.find(isInheritedName);
   if (inherited !== undefined) throw new TypeError(`${inherited} cannot be a variable`);
-  const conjuncts = conjunctsOf(expression).map((part) => ({ text: printExpression(part), holds: bool(part) }));
+  // The words are made when first asked for: most guards of a story are never asked why they failed.
+  let text: string | undefined;
+  let conjuncts: readonly { readonly text: string; readonly holds: Condition }[] | undefined;
   return {
     // The checker has established the type; a closure's own type cannot say so.
     evaluate: compile(expression) as Closure<T>,
     reads,
-    text,
-    failing: (scope) => conjuncts.find((part) => !part.holds(scope))?.text,
+    get text() {
+      return (text ??= printExpression(expression));
+    },
+    failing: (scope) => {
+      conjuncts ??= conjunctsOf(expression).map((part) => ({ text: printExpression(part), holds: bool(part) }));
+      return conjuncts.find((part) => !part.holds(scope))?.text;
+    },
   };
 }
 

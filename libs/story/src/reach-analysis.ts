@@ -40,7 +40,7 @@ export interface Reach {
 /** Ints that keep growing are taken to reach all of their bounds. */
 const MAX_GROWTH = 20;
 /** Parts of guards evaluated, over all combinations tried, to find what can be reached. */
-const MAX_EVALUATIONS = 2_000_000;
+const MAX_EVALUATIONS = 1_000_000;
 
 export function analyseReach(story: Story): Reach {
   return new ReachAnalysis(story).run();
