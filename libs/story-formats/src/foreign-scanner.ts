@@ -106,6 +106,11 @@ export abstract class ForeignScanner {
     return true;
   }
 
+  /** Goes on at `next` with a text that begins there. */
+  protected skipTo(next: number): void {
+    this.at = this.textStart = next;
+  }
+
   protected drop(next: number): true {
     return this.put({ kind: 'nothing', at: this.at }, next);
   }
@@ -185,7 +190,7 @@ export abstract class ForeignScanner {
     if (name === 'br') {
       this.flush(this.at);
       this.pieces.push({ kind: 'text', at: this.at, text: '\n' });
-      this.at = this.textStart = next;
+      this.skipTo(next);
       return true;
     }
     if (found[1] === '') this.skip('html', found[0], 'HTML is not kept; the text inside is', 'Use plain text.');

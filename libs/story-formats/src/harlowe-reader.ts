@@ -48,8 +48,11 @@ export class HarloweReader extends MacroScanner {
     const next = /\]\s*(?=\((?:else-?if|elseif|else):)/iy;
     next.lastIndex = this.at;
     // The else that follows goes on with the same condition.
-    if (next.exec(this.text) !== null) {
-      this.drop(next.lastIndex);
+    const between = next.exec(this.text);
+    if (between !== null) {
+      this.flush(this.at);
+      if (between[0].includes('\n')) this.pieces.push({ kind: 'text', at: this.at, text: '\n' });
+      this.skipTo(next.lastIndex);
       this.continued = true;
       return true;
     }

@@ -1,6 +1,7 @@
 import type { Problem } from '#lib/story';
 import { isAlias, isMap, isPair, isScalar, isSeq, Lexer, parseDocument, type Node } from 'yaml';
 import { SOURCE_PROBLEMS, sourceProblem } from './import-result.js';
+import { jsonFault } from './json-fault.js';
 import { firstForbiddenCharacter, LineMap, type SourcePosition } from './source-text.js';
 
 /*
@@ -66,8 +67,7 @@ function jsonProblem(text: string, lines: LineMap): Problem | undefined {
     return undefined;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const position = /position (\d+)/.exec(message)?.[1];
-    const at = position !== undefined ? Number(position) : /end of JSON/.test(message) ? text.length : 0;
+    const at = jsonFault(text);
     return sourceProblem(SOURCE_PROBLEMS.syntax, lines.at(at), `not JSON: ${message}`, 'Mend the JSON here.');
   }
 }

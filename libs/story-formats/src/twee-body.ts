@@ -1,4 +1,4 @@
-import { MAX_EXPRESSION_NODES } from '#lib/story';
+import { limits, MAX_EXPRESSION_NODES } from '#lib/story';
 import type { SourcePosition } from './source-text.js';
 import type { Guard } from './twee-clauses.js';
 
@@ -65,6 +65,7 @@ export interface PassageBody {
   readonly effects: readonly EffectDraft[];
 }
 
+/** What goes beyond a passage's limits by more than one is not collected: one is enough to have the passage refused. */
 export function assembleBody(pieces: readonly Piece[], options: { readonly collapseBlankLines: boolean }): PassageBody {
   const parts: { text: string; when?: Guard; exact: boolean }[] = [];
   const choices: ChoiceDraft[] = [];
@@ -72,6 +73,7 @@ export function assembleBody(pieces: readonly Piece[], options: { readonly colla
   const conditions = new Conditions();
   let fresh = true;
   const append = (text: string, exact: boolean): void => {
+    if (parts.length > limits.textPartsPerPassage) return;
     const when = conditions.current();
     const last = parts[parts.length - 1];
     if (!exact && !fresh && last !== undefined && !last.exact && last.when?.text === when?.text) last.text += text;
@@ -87,11 +89,13 @@ export function assembleBody(pieces: readonly Piece[], options: { readonly colla
         append(piece.text, true);
         break;
       case 'choice': {
+        if (choices.length > limits.choicesPerPassage) break;
         const visibleWhen = both(conditions.current(), piece.choice.visibleWhen);
         choices.push({ ...piece.choice, ...(visibleWhen && { visibleWhen }) });
         break;
       }
       case 'effect': {
+        if (effects.length > limits.effects) break;
         const when = conditions.current();
         const own = piece.effect.effect.when;
         const place = piece.effect.places?.when ?? piece.effect;
