@@ -37,15 +37,13 @@ export interface PlannedRecord {
 }
 
 /** An answer that is true only if the batch's records of its stream are accepted. */
-export type Dependent =
-  | {
-      readonly kind: 'rejected';
-      readonly command: PendingCommand;
-      readonly hot: HotStream;
-      readonly rejection: Rejection;
-      readonly state: StreamState | null;
-    }
-  | { readonly kind: 'echo'; readonly command: PendingCommand; readonly hot: HotStream; readonly of: PlannedRecord };
+export type Dependent = { readonly command: PendingCommand; readonly hot: HotStream } & (
+  | { readonly kind: 'rejected'; readonly rejection: Rejection; readonly state: StreamState | null }
+  /** The effect is there already: the batch may be what brings it. */
+  | { readonly kind: 'nothing'; readonly state: StreamState }
+  /** The same command again. */
+  | { readonly kind: 'echo'; readonly of: PlannedRecord }
+);
 
 /** What became of adding one command. */
 export type Step =
@@ -168,7 +166,12 @@ export class BatchPlan {
       this.dependents.push({ kind: 'rejected', command: pending, hot, rejection: decision, state });
       return PLANNED;
     }
-    if (decision.length === 0) return state === null ? this.impossible(stream) : { kind: 'nothing', state };
+    if (decision.length === 0) {
+      if (state === null) throw new Error(`nothing was decided on the empty stream ${stream}`);
+      if (!this.latest.has(hot)) return { kind: 'nothing', state };
+      this.dependents.push({ kind: 'nothing', command: pending, hot, state });
+      return PLANNED;
+    }
     return this.plan(pending, hot, decision, as);
   }
 
@@ -212,10 +215,6 @@ export class BatchPlan {
     this.latest.set(hot, planned);
     this.bytes += size;
     return PLANNED;
-  }
-
-  private impossible(stream: string): Step {
-    return { kind: 'failed', failure: new EngineFailure('INTERNAL', `nothing was decided on the empty stream ${stream}`) };
   }
 }
 

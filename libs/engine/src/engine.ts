@@ -9,7 +9,8 @@ import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { kindOf } from './kinds.js';
 import { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
 import { PartitionHalted, type Change } from './partition-state.js';
-import { PartitionWriter, type WriterContext } from './partition-writer.js';
+import { PartitionWriter } from './partition-writer.js';
+import type { WriterContext, WriterStats } from './writer-context.js';
 import { PendingCommand } from './pending-command.js';
 import type { KindOf, StreamState } from './stream-kind.js';
 import { TimeOutSweeper } from './time-out-sweeper.js';
@@ -149,6 +150,11 @@ export class Engine {
     const problems = new Map<number, string>();
     for (const [partition, { notReady }] of this.writers) if (notReady !== undefined) problems.set(partition, notReady);
     return problems;
+  }
+
+  /** Sizes of queues and caches by partition, for metrics. */
+  stats(): readonly WriterStats[] {
+    return [...this.writers.values()].map((writer) => writer.stats());
   }
 
   private tell(change: Change): void {

@@ -50,8 +50,8 @@ export class ForwardingEngine {
   }
 
   async stop(): Promise<void> {
-    await this.options.engine.stop();
     await this.options.ownership.stop();
+    await this.options.engine.stop();
   }
 
   /** Whether this node decides on that stream. */
@@ -71,9 +71,11 @@ export class ForwardingEngine {
       try {
         return await this.attempt(partition, { ...request, deadlineMs: left }, left);
       } catch (error) {
-        if (error instanceof EngineFailure && !(error instanceof NotOwner)) throw error;
-        // A node that does not own the partition has decided nothing; any other error may have lost the answer only.
-        if (!(error instanceof NotOwner)) sent = true;
+        if (error instanceof EngineFailure) {
+          // "Nothing happened" may be true of this try alone: if an earlier answer was lost, only a decision settles it.
+          const settles = !(error instanceof NotOwner) && (!sent || !error.retryable);
+          if (settles) throw error;
+        } else sent = true;
       }
       await this.pause(attempt, deadline);
     }

@@ -130,6 +130,10 @@ export class PartitionState {
     return this.hot.hasRoom(this.projected);
   }
 
+  get tailBytes(): number {
+    return this.tail.bytes;
+  }
+
   /** Half of a cap is used: time to hear how far the projector is. */
   get crowded(): boolean {
     const { hotBytes, tailBytes } = this.context.limits;

@@ -1,34 +1,17 @@
 import type { StreamId } from '#lib/decision';
-import { LogUnavailable, type EventLog } from '#lib/log';
-import type { Clock, Ids, Timers } from '#lib/platform';
+import { LogUnavailable } from '#lib/log';
 import { Asides, type AsideEnd } from './asides.js';
 import { BatchAppender } from './batch-appender.js';
 import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
 import { ColdLoader, type Arrival } from './cold-loader.js';
-import type { ColdSource } from './cold-source.js';
-import type { ContentCache } from './content-cache.js';
 import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { History } from './history.js';
 import type { HotStream } from './hot-set.js';
-import type { EngineLimits } from './limits.js';
-import { PartitionHalted, PartitionState, type Change } from './partition-state.js';
+import { PartitionHalted, PartitionState } from './partition-state.js';
 import type { PendingCommand } from './pending-command.js';
-import type { KindOf, StreamState } from './stream-kind.js';
+import type { StreamState } from './stream-kind.js';
 import { Verdicts, type Settled } from './verdicts.js';
-
-export interface WriterContext {
-  readonly log: EventLog;
-  readonly cold: ColdSource;
-  readonly content: ContentCache;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly ids: Ids;
-  readonly limits: EngineLimits;
-  readonly kindOf: KindOf;
-  onChange(change: Change): void;
-  onMetric(name: string, value: number): void;
-  onAlarm(message: string): void;
-}
+import type { WriterContext, WriterStats } from './writer-context.js';
 
 type Refused = Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>;
 
@@ -114,6 +97,12 @@ export class PartitionWriter {
 
   hot(stream: StreamId): StreamState | undefined {
     return this.state.hot.peek(stream)?.state ?? undefined;
+  }
+
+  /** Sizes of what is bounded, for metrics. */
+  stats(): WriterStats {
+    const { hot, next, tailBytes } = this.state;
+    return { partition: this.partition, pending: this.pending.size, hotStreams: hot.size, hotBytes: hot.bytes, tailBytes, next };
   }
 
   /** Ends after the batch in flight; who is not answered by then learns that the outcome is unknown, or that nothing happened. */
@@ -361,6 +350,8 @@ export class PartitionWriter {
       command.sent = false;
       if (overtaken.has(hot)) again.push(command);
       else if (dependent.kind === 'rejected') this.reject(command, hot, dependent);
+      else if (dependent.kind === 'nothing')
+        this.withoutRecord(command, hot, hot.state, () => this.asides.nothing(command, hot, dependent.state));
       // The first of the two may stand elsewhere than foreseen: its verdict says where.
       else this.answer(command, dependent.of, verdictOf(dependent.of), true);
     }
@@ -405,9 +396,22 @@ export class PartitionWriter {
   private tick(): void {
     if (this.stopped.signal.aborted) return;
     const now = this.context.clock.now();
-    for (const command of this.pending) if (command.deadline <= now) command.expire();
+    let expired = false;
+    for (const command of this.pending) {
+      if (command.deadline > now) continue;
+      command.expire();
+      expired = true;
+    }
+    if (expired) this.dropAnswered();
     if (this.state.crowded && !this.polling) this.poll();
     if (this.pending.size > 0 || this.state.crowded) this.tickLater();
+  }
+
+  /** While log or read models hang, commands that were answered in time must not pile up behind them. */
+  private dropAnswered(): void {
+    const waits = (command: PendingCommand): boolean => !command.done;
+    this.queue = this.queue.filter(waits);
+    for (const [stream, commands] of this.waiting) this.waiting.set(stream, commands.filter(waits));
   }
 
   private poll(): void {

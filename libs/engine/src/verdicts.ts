@@ -7,7 +7,12 @@ import type { TailRecord } from './tail-index.js';
 
 /** What the log made of a planned record. */
 export type Settled =
-  | { readonly kind: 'accepted'; readonly offset: Offset; readonly version: number; readonly state: StreamState | null }
+  | {
+      readonly kind: 'accepted';
+      readonly offset: Offset;
+      readonly version: number;
+      /** Null: it could not be folded. */ readonly state: StreamState | null;
+    }
   /** Another writer's record with the same command came first. */
   | { readonly kind: 'duplicate'; readonly first: AcceptedCommand }
   | { readonly kind: 'reused' }
@@ -38,7 +43,7 @@ export class Verdicts {
 }
 
 function settledBy({ offset }: TailRecord, { verdict, head, first }: Admission, hot: HotStream): Settled {
-  if (verdict === 'accepted') return { kind: 'accepted', offset, version: head.version, state: hot.state };
+  if (verdict === 'accepted') return { kind: 'accepted', offset, version: head.version, state: hot.parked === null ? hot.state : null };
   if (verdict === 'duplicate' && first !== undefined) return { kind: 'duplicate', first };
   return verdict === 'reused' ? { kind: 'reused' } : CONFLICT;
 }

@@ -17,6 +17,7 @@ export class HandTime implements Clock, Timers {
 
   /** Moves on, calling timers in order and letting what they start run to its next wait. */
   async pass(ms: number): Promise<void> {
+    await settled();
     const end = this.ms + ms;
     for (;;) {
       const next = this.due.filter((timer) => !timer.cancelled && timer.at <= end).toSorted((a, b) => a.at - b.at)[0];
