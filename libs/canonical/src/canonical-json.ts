@@ -8,7 +8,7 @@ export const MAX_CANONICAL_DEPTH = 64;
 export class NotCanonical extends TypeError {
   constructor(
     readonly path: string,
-    reason: string,
+    readonly reason: string,
   ) {
     super(`${path === '' ? 'value' : path}: ${reason}`);
     this.name = 'NotCanonical';
@@ -21,52 +21,75 @@ export class NotCanonical extends TypeError {
  * @throws NotCanonical on undefined, functions, non-integers, unsafe integers, lone surrogates, class instances, depth over 64.
  */
 export function canonicalJson(value: unknown): string {
-  return write(value, '', 0);
+  try {
+    return write(value, 0);
+  } catch (error) {
+    // Keeping track of the path would cost every value; the rare refused one is walked again to find it.
+    throw error instanceof NotCanonical ? new NotCanonical(pathOf(value, 0), error.reason) : error;
+  }
 }
 
-function write(value: unknown, path: string, depth: number): string {
+function write(value: unknown, depth: number): string {
   switch (typeof value) {
     case 'string':
-      return quote(value, path);
+      return quote(value);
     case 'number':
-      if (!Number.isSafeInteger(value)) throw new NotCanonical(path, `${value} is not a safe integer`);
+      if (!Number.isSafeInteger(value)) throw new NotCanonical('', `${value} is not a safe integer`);
       return String(value);
     case 'boolean':
       return value ? 'true' : 'false';
     case 'object':
       if (value === null) return 'null';
-      if (depth >= MAX_CANONICAL_DEPTH) throw new NotCanonical(path, `nested deeper than ${MAX_CANONICAL_DEPTH}`);
-      return Array.isArray(value) ? writeArray(value, path, depth) : writeObject(value, path, depth);
+      if (depth >= MAX_CANONICAL_DEPTH) throw new NotCanonical('', `nested deeper than ${MAX_CANONICAL_DEPTH}`);
+      return Array.isArray(value) ? writeArray(value, depth) : writeObject(value, depth);
     default:
-      throw new NotCanonical(path, `${typeof value} has no JSON form`);
+      throw new NotCanonical('', `${typeof value} has no JSON form`);
   }
 }
 
-function writeArray(values: readonly unknown[], path: string, depth: number): string {
+function writeArray(values: readonly unknown[], depth: number): string {
   if (values.length === 0) return '[]';
   let text = '[';
   for (let i = 0; i < values.length; i++) {
     if (i > 0) text += ',';
-    text += write(values[i], `${path}[${i}]`, depth + 1);
+    text += write(values[i], depth + 1);
   }
   return text + ']';
 }
 
-function writeObject(value: object, path: string, depth: number): string {
+function writeObject(value: object, depth: number): string {
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) throw new NotCanonical(path, 'class instances have no canonical form');
+  if (prototype !== Object.prototype && prototype !== null) throw new NotCanonical('', 'class instances have no canonical form');
   // Default sort compares UTF-16 code units, as RFC 8785 §3.2.3 asks.
   const keys = Object.keys(value).sort();
   let text = '{';
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] as string;
     if (i > 0) text += ',';
-    text += quote(key, path) + ':' + write((value as Record<string, unknown>)[key], path === '' ? key : `${path}.${key}`, depth + 1);
+    text += quote(key) + ':' + write((value as Record<string, unknown>)[key], depth + 1);
   }
   return text + '}';
 }
 
-function quote(text: string, path: string): string {
-  if (!text.isWellFormed()) throw new NotCanonical(path, 'contains a lone surrogate');
+function quote(text: string): string {
+  if (!text.isWellFormed()) throw new NotCanonical('', 'contains a lone surrogate');
   return JSON.stringify(text);
+}
+
+/** Path of the first value within `value` that cannot be written; '' when it is `value` itself (a key of it included). */
+function pathOf(value: unknown, depth: number): string {
+  if (typeof value !== 'object' || value === null || depth >= MAX_CANONICAL_DEPTH) return '';
+  const isArray = Array.isArray(value);
+  for (const key of isArray ? value.keys() : Object.keys(value).sort()) {
+    if (typeof key === 'string' && !key.isWellFormed()) return '';
+    const member: unknown = (value as Record<string | number, unknown>)[key];
+    try {
+      write(member, depth + 1);
+    } catch {
+      // Found: what is wrong inside is all the same here, its place is asked for.
+      const inner = pathOf(member, depth + 1);
+      return (isArray ? `[${key}]` : String(key)) + (inner === '' || inner.startsWith('[') ? inner : `.${inner}`);
+    }
+  }
+  return '';
 }
