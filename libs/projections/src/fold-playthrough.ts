@@ -147,8 +147,9 @@ export function countPlaythrough(counters: Counters, steps: readonly Step[]): vo
         counters.ending(storyId, versionHash, event.ending);
         break;
       case 'Rewound':
-        if (before !== null) counters.passage(storyId, before.versionHash, before.narrative.passageId, 'rewoundFrom', 1);
-        counters.passage(storyId, versionHash, after.narrative.passageId, 'rewoundTo', 1);
+        // Ended runs have left already, as `ended`: so entered + rewoundTo - left - ended - rewoundFrom stays the number of those still there.
+        if (before?.status === 'active') counters.passage(storyId, before.versionHash, before.narrative.passageId, 'rewoundFrom', 1);
+        if (after.status === 'active') counters.passage(storyId, versionHash, after.narrative.passageId, 'rewoundTo', 1);
         break;
       case 'WhatIfForked':
       case 'CheckpointSet':

@@ -167,6 +167,9 @@ export async function locked<T>(pool: Pool, work: (client: PoolClient) => Promis
 export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // A connection that is cut between two statements fails the next one; unheard, the event would end the process.
+  const cut = (error: Error): void => void (broken = error);
+  client.on('error', cut);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -177,6 +180,7 @@ export async function transaction<T>(pool: Pool, work: (client: PoolClient) => P
     await client.query('rollback').catch((failure: Error) => (broken = failure));
     throw error;
   } finally {
+    client.off('error', cut);
     client.release(broken);
   }
 }

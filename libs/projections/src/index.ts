@@ -35,5 +35,8 @@ export {
   type TurnView,
   type VersionStats,
 } from './read-models.js';
+export type { Parity, TableParity } from './parity.js';
+export { createReadSide, type ReadSide, type ReadSideOptions } from './read-side.js';
+export { ParityFailed, rebuild, RebuildRunning, type RebuildOptions, type RebuildProgress, type RebuildReport } from './rebuild.js';
 export { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 export { TABLE_NAMES, TABLES, type ReadModelRows, type TableName } from './tables.js';

@@ -6,7 +6,7 @@ import type { BatchChanges } from './batch-changes.js';
 import { binaryArray } from './binary-arrays.js';
 import { commitStatement } from './commit-statement.js';
 import { schemaOf } from './generation-ddl.js';
-import { ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
+import { dropRetired, ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
 import {
   checkPositions,
   DataRefused,
@@ -32,6 +32,7 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
   ) {}
 
   async open(logId: LogId, partitions: number): Promise<readonly ProjectionPosition[]> {
+    if (typeof this.target !== 'number') await dropRetired(this.pool);
     const live = typeof this.target === 'number' ? this.target : (await ensureLiveGeneration(this.pool, logId, partitions)).n;
     const positions = await readPositions(this.pool, live);
     checkPositions(positions, logId, partitions);
@@ -39,7 +40,7 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
   }
 
   async readPosition(partition: number): Promise<ProjectionPosition> {
-    const generation = typeof this.target === 'number' ? this.target : await this.target.refresh();
+    const generation = await this.latest();
     this.bound.set(partition, generation);
     const position = (await readPositions(this.pool, generation)).find((row) => row.partition === partition);
     if (position === undefined) throw new RangeError(`generation ${generation} has no partition ${partition}`);
@@ -65,24 +66,27 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
   }
 
   async retryParked(stream: StreamId, kinds: StreamKinds = STREAM_KINDS): Promise<RetryOutcome> {
-    const generation = typeof this.target === 'number' ? this.target : await this.target.refresh();
-    return retryParkedStream(this.pool, generation, stream, kinds);
+    return retryParkedStream(this.pool, await this.latest(), stream, kinds);
   }
 
   async digestPositions(): Promise<readonly string[]> {
-    return (await readPositions(this.pool, await this.generation(0))).map(positionText);
+    return (await readPositions(this.pool, await this.latest())).map(positionText);
   }
 
   async rowTexts(name: TableName): Promise<readonly string[]> {
     const table = TABLES[name] as Table<never>;
     const columns = Object.entries(table.columns) as [string, ColumnType][];
-    const schema = schemaOf(await this.generation(0));
+    const schema = schemaOf(await this.latest());
     const { rows } = await this.pool.query<AnyRow>(
       `select ${columns.map(([property]) => `${columnName(property)} as "${property}"`).join(', ')} from ${schema}.${table.sql}`,
     );
     return rows.map((row) =>
       rowText(table, Object.fromEntries(columns.map(([property, type]) => [property, fromSql(type, row[property])]))),
     );
+  }
+
+  private async latest(): Promise<number> {
+    return typeof this.target === 'number' ? this.target : this.target.refresh();
   }
 
   private async generation(partition: number): Promise<number> {

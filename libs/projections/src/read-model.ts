@@ -116,7 +116,7 @@ export interface PassageStat {
   readonly left: number;
   /** Playthroughs that reached an ending there. */
   readonly ended: number;
-  /** Rewinds that came here, and that went away from here. */
+  /** Rewinds that came here, and that went away from here, of runs that were going on. */
   readonly rewoundTo: number;
   readonly rewoundFrom: number;
   /** Active playthroughs standing there now, previews and what-ifs included: whom a migration would touch. */
