@@ -6,6 +6,7 @@ import { Auditor, type PartitionAudit } from './auditor.js';
 import { AuditStopped, type AuditStore, type StoredLeaf } from './audit-store.js';
 import { MAX_LEAF_BYTES, type Leaf } from './leaf.js';
 import { MemoryAuditStore } from './memory/memory-audit-store.js';
+import { rebuildTrees } from './rebuild.js';
 import { history, writtenHistory } from './testing/histories.js';
 import { Frontier, leafHash, tileHashReader, treeRoot, treeSize } from './tlog/index.js';
 
@@ -193,6 +194,18 @@ describe('the auditor', () => {
     store.trees.get('p0')?.tiles.set('0/0', Buffer.alloc(32));
     await writer.batch(3);
     await expect(auditorOf(log, store).catchUp(0)).rejects.toMatchObject({ code: 'STORE_CORRUPT' });
+  });
+
+  it('is rebuilt from its log, and moved to another log, by the command that the refusal names', async () => {
+    const { log } = await writtenHistory(12, 12, 2);
+    const store = new MemoryAuditStore();
+    const before = [await auditorOf(log, store).catchUp(0), await auditorOf(log, store).catchUp(1)];
+    expect(await rebuildTrees({ store, log, timers: noTimers })).toEqual(before);
+    await store.open('root', 'log-12');
+    const other = await writtenHistory(13, 12, 1);
+    const moved = await rebuildTrees({ store, log: other.log, timers: noTimers });
+    expect(moved).toEqual([await auditorOf(other.log, new MemoryAuditStore()).catchUp(0)]);
+    expect((await store.heads()).map((head) => head.log)).toEqual(['p0']);
   });
 
   it('follows the tail, waits out an outage and goes on', async () => {

@@ -162,7 +162,22 @@ function same(a: Hash | null, b: Hash | null): boolean {
 
 const VERDICTS = ['accepted', 'duplicate', 'reused', 'conflict', 'invalid'];
 
+// How every leaf of a partition ends, since its members are sorted; the events before it need not be parsed to follow the chain.
+const ENDING =
+  /"index":"([0-9]{1,19})","log":"([!#-[\]-~]{1,200})","offset":"([0-9]{1,19})","partition":[0-9]{1,4}(?:,"placesOmitted":true)?,"previousLeaf":(?:null|"([0-9a-f]{64})")(?:,"reason":"[a-z-]{1,20}")?,"record":"[0-9a-f]{64}","time":"([0-9]{1,16})","v":1,"verdict":"([a-z]{1,9})"}$/;
+const ENDING_BYTES = 700;
+
 function readLeaf(bytes: Buffer): ReadLeaf | undefined {
+  const ending = ENDING.exec(bytes.toString('latin1', Math.max(0, bytes.length - ENDING_BYTES)));
+  if (ending === null) return parseLeaf(bytes);
+  const [, at, log, place, link, time, verdict] = ending;
+  const [index, offset] = [parseDecimal(at as string), parseDecimal(place as string)];
+  if (index === undefined || offset === undefined || !VERDICTS.includes(verdict as string)) return undefined;
+  const previousLeaf = link === undefined ? null : Buffer.from(link, 'hex');
+  return { log: log as string, index, offset, previousLeaf, verdict, time: Number(time) };
+}
+
+function parseLeaf(bytes: Buffer): ReadLeaf | undefined {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
