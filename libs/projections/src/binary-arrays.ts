@@ -1,3 +1,4 @@
+import { Unstorable } from './sql-errors.js';
 import type { ColumnType } from './tables.js';
 
 /*
@@ -10,7 +11,7 @@ const OIDS: { readonly [type in ColumnType]: number } = { bool: 16, bytea: 17, i
 const HEADER_BYTES = 20;
 
 /**
- * @throws TypeError when a value is not of the column's type, or a text holds U+0000, which Postgres cannot store.
+ * @throws Unstorable when a value is not of the column's type, or a text holds U+0000, which Postgres cannot store.
  */
 export function binaryArray(type: ColumnType, values: readonly unknown[]): Buffer {
   let bytes = HEADER_BYTES + values.length * 4;
@@ -33,7 +34,7 @@ function sizeOf(type: ColumnType, value: unknown): number {
     case 'text':
       if (typeof value !== 'string') throw mistyped(type, value);
       if (value.includes('\0') || !value.isWellFormed())
-        throw new TypeError('a text holds U+0000 or a lone surrogate, which Postgres cannot store');
+        throw new Unstorable('a text holds U+0000 or a lone surrogate, which Postgres cannot store');
       return Buffer.byteLength(value);
     case 'bytea':
       if (!(value instanceof Uint8Array)) throw mistyped(type, value);
@@ -82,6 +83,6 @@ function write(type: ColumnType, value: unknown, buffer: Buffer, at: number): nu
   return start + length;
 }
 
-function mistyped(type: ColumnType, value: unknown): TypeError {
-  return new TypeError(`${typeof value} ${JSON.stringify(value)?.slice(0, 60)} in a column of ${type}`);
+function mistyped(type: ColumnType, value: unknown): Unstorable {
+  return new Unstorable(`${typeof value} ${JSON.stringify(value)?.slice(0, 60)} in a column of ${type}`);
 }

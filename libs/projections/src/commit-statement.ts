@@ -32,7 +32,7 @@ export function commitStatement(schema: string, changes: BatchChanges): { name: 
   return { name: `${schema}_commit_${key}`, text: textFor(schema, sections, key), values };
 }
 
-/** @throws TypeError when a value cannot be stored in its column. */
+/** @throws Unstorable when a value cannot be stored in its column. */
 function columnValues(columns: Section['columns'], rows: readonly AnyRow[]): Buffer[] {
   return columns.map(([property, type]) =>
     binaryArray(

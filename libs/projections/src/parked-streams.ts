@@ -1,11 +1,13 @@
 import type { Pool, PoolClient } from 'pg';
 import type { StreamId } from '#lib/decision';
 import { rowsStatement } from './commit-statement.js';
+import { printable } from './fold-batch.js';
 import { foldParked } from './fold-parked.js';
 import { schemaOf } from './generation-ddl.js';
 import { transaction } from './generations.js';
 import type { RetryOutcome } from './projection-store.js';
 import type { ParkedRecordRow } from './read-model.js';
+import { isDataError } from './sql-errors.js';
 import type { StreamKinds } from './stream-kinds.js';
 
 /**
@@ -17,8 +19,8 @@ export async function retryParkedStream(pool: Pool, generation: number, stream: 
   try {
     outcome = await transaction(pool, (client) => retried(client, schemaOf(generation), stream, kinds));
   } catch (error) {
-    await noteRetry(pool, stream, error instanceof Error ? error.message : String(error));
-    throw error;
+    if (!isDataError(error)) throw error;
+    outcome = { kind: 'still-parked', reason: printable(error.message), offset: await firstOffset(pool, generation, stream) };
   }
   if (outcome.kind === 'still-parked') await noteRetry(pool, stream, outcome.reason);
   return outcome;
@@ -60,6 +62,13 @@ async function retainedRecords(client: PoolClient, schema: string, stream: Strea
     [stream],
   );
   return rows.map(({ offset, bytes, time }) => ({ stream, offset: Number(offset), bytes, time: Number(time) }));
+}
+
+async function firstOffset(pool: Pool, generation: number, stream: StreamId): Promise<number> {
+  const { rows } = await pool.query<{ from_offset: string }>(`select from_offset from ${schemaOf(generation)}.parked where stream = $1`, [
+    stream,
+  ]);
+  return Number(rows[0]?.from_offset ?? 0);
 }
 
 async function noteRetry(pool: Pool, stream: StreamId, reason: string): Promise<void> {

@@ -17,6 +17,7 @@ import {
 } from './projection-store.js';
 import { retryParkedStream } from './parked-streams.js';
 import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
+import { isDataError } from './sql-errors.js';
 import type { DigestSource } from './read-model-digest.js';
 import type { StoredStreamRow } from './read-model.js';
 import { columnName, rowText, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
@@ -57,7 +58,7 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
   async commit(changes: BatchChanges): Promise<'committed' | 'fenced'> {
     const schema = schemaOf(await this.generation(changes.partition));
     try {
-      const { rowCount } = await this.pool.query(encoded(schema, changes));
+      const { rowCount } = await this.pool.query(commitStatement(schema, changes));
       return rowCount === 1 ? 'committed' : 'fenced';
     } catch (error) {
       if (isUndefinedTable(error)) return 'fenced';
@@ -93,22 +94,6 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
     if (typeof this.target === 'number') return this.target;
     return this.bound.get(partition) ?? this.target.current();
   }
-}
-
-/** A value that has no place in its column is refused before Postgres sees it, in the same way. */
-function encoded(schema: string, changes: BatchChanges): ReturnType<typeof commitStatement> {
-  try {
-    return commitStatement(schema, changes);
-  } catch (error) {
-    if (error instanceof TypeError) throw new DataRefused(error.message, { cause: error });
-    throw error;
-  }
-}
-
-/** SQLSTATE classes: 22 data exception, 23 constraint violation, 54 program limit (an index entry too large). */
-function isDataError(error: unknown): error is Error {
-  const code = (error as { code?: unknown } | null)?.code;
-  return error instanceof Error && typeof code === 'string' && /^(22|23|54)[0-9A-Z]{3}$/.test(code);
 }
 
 function fromSql(type: ColumnType, value: unknown): unknown {

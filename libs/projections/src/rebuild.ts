@@ -16,6 +16,7 @@ import { compareGenerations, type Parity } from './parity.js';
 import { Fenced } from './partition-projector.js';
 import { PostgresProjection, readPositions } from './postgres-projection.js';
 import { Projector } from './projector.js';
+import { TABLE_NAMES, TABLES } from './tables.js';
 import type { StreamKinds } from './stream-kinds.js';
 
 export interface RebuildOptions {
@@ -132,6 +133,7 @@ class Rebuild {
     const stop = projector.onCommit((changes) => (this.records += changes.to - changes.from));
     try {
       await this.catchUp(projector);
+      await analyse(pool, building.n);
       const live = (await listGenerations(pool)).find(({ state }) => state === 'live');
       const parity = await this.compare(projector, building, live);
       if (parity.kind === 'different' && this.options.parity !== 'reported') throw new ParityFailed(building.n, parity);
@@ -273,6 +275,11 @@ async function flipped(client: PoolClient, next: number, live: number | undefine
     await client.query(`update ${schemaOf(live)}.positions set epoch = ${RETIRED_EPOCH}`);
   }
   await client.query(`update fabula.projection_generations set state = 'live', switched_at = now() where n = $1`, [next]);
+}
+
+/** Fresh tables have no statistics until autovacuum comes by; the API's first queries should not be planned blindly. */
+async function analyse(pool: Pool, generation: number): Promise<void> {
+  for (const name of TABLE_NAMES) await pool.query(`analyze ${schemaOf(generation)}.${TABLES[name].sql}`);
 }
 
 async function dropBuilding(pool: Pool): Promise<void> {

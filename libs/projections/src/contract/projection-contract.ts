@@ -2,7 +2,10 @@ import { createMemoryLog, type EventLog, type StoredRecord } from '#lib/log';
 import { playthrough, stateFromJson, stateHash, type PlaythroughEvent, type PlaythroughState } from '#lib/playthrough';
 import { foldLog } from '../fold-log.js';
 import type { ColdReads, ProjectionStore } from '../projection-store.js';
+import { Fenced } from '../partition-projector.js';
 import { Projector } from '../projector.js';
+import { STREAM_KINDS, type StreamKinds } from '../stream-kinds.js';
+import { appendCheckpoint, appendPoison, MENDED } from './poison.js';
 import { readModelDigest, type DigestSource } from '../read-model-digest.js';
 import { randomFrom, writeRandomHistory } from './random-history.js';
 
@@ -30,9 +33,14 @@ export async function readAll(log: EventLog): Promise<readonly (readonly StoredR
 }
 
 /** A projector that has folded everything, in batches of a random size, with a cache too small for all streams. */
-export async function projected(log: EventLog, store: ProjectionStore, seed: number): Promise<Projector> {
+export async function projected(
+  log: EventLog,
+  store: ProjectionStore,
+  seed: number,
+  kinds: StreamKinds = STREAM_KINDS,
+): Promise<Projector> {
   const random = randomFrom(seed + 1);
-  const options = { log, store, timers: testTimers, maxRecords: 1 + random(60), cacheBytes: random(3) === 0 ? 0 : random(60_000) };
+  const options = { log, store, kinds, timers: testTimers, maxRecords: 1 + random(60), cacheBytes: random(3) === 0 ? 0 : random(60_000) };
   const projector = await Projector.open(options);
   for (let partition = 0; partition < log.partitions; partition++) await projector.catchUp(partition);
   return projector;
@@ -147,6 +155,82 @@ export function projectionContract(name: string, create: () => Promise<Projectio
       await expect(late.catchUp(0)).rejects.toThrow(/no longer at 0/);
       const oracle = await foldLog(await log.id(), await readAll(log));
       expect(await readModelDigest(store)).toEqual(await readModelDigest(oracle));
+    });
+
+    it('parks a stream that it cannot fold and nothing else, retains what follows, and applies all of it once mended', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 21, partitions: 1, playthroughs: 5, records: 120, mischief: 0 });
+      const poisoned = await appendPoison(log);
+      await writeRandomHistory(log, { seed: 22, partitions: 1, playthroughs: 5, records: 50 });
+      const { store, cold } = await create();
+      const parked: string[] = [];
+      const options = { log, store, timers: testTimers, maxRecords: 7, onParked: ({ stream }: { stream: string }) => parked.push(stream) };
+      await (await Projector.open(options)).catchUp(0);
+      expect(parked).toEqual([poisoned.stream]);
+      expect(await readModelDigest(store)).toEqual(await readModelDigest(await foldLog(await log.id(), await readAll(log))));
+      const before = (await cold.load(0, [poisoned.stream])).streams.get(poisoned.stream);
+      expect(before).toMatchObject({
+        parked: expect.stringMatching(/PassageNarrated v1 is not known/),
+        head: { version: poisoned.version },
+      });
+
+      expect(await store.retryParked(poisoned.stream)).toMatchObject({ kind: 'still-parked', offset: poisoned.offset });
+      expect((await cold.load(0, [poisoned.stream])).streams.get(poisoned.stream)).toEqual(before);
+
+      // A projector that remembers the stream as parked works on while the operator takes it up again.
+      const running = await projected(log, store, 4, MENDED);
+      expect(await store.retryParked(poisoned.stream, MENDED)).toEqual({ kind: 'applied', records: 3 });
+      expect(await store.retryParked(poisoned.stream, MENDED)).toEqual({ kind: 'not-parked' });
+      await appendCheckpoint(log, poisoned.stream);
+      await running.catchUp(0);
+      const after = (await cold.load(0, [poisoned.stream])).streams.get(poisoned.stream);
+      expect(after).toMatchObject({ parked: null, head: { version: poisoned.version + 1 } });
+      const mended = await foldLog(await log.id(), await readAll(log), MENDED);
+      expect(await readModelDigest(store)).toEqual(await readModelDigest(mended));
+    });
+
+    it('voids what a projector remembers of a stream that was taken up again between its reading and its writing', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 23, partitions: 1, playthroughs: 3, records: 40, mischief: 0 });
+      const { stream } = await appendPoison(log);
+      const { store } = await create();
+      await projected(log, store, 1);
+      let retried = false;
+      const slow: ProjectionStore = {
+        open: (logId, partitions) => store.open(logId, partitions),
+        readPosition: (partition) => store.readPosition(partition),
+        loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        retryParked: (parked) => store.retryParked(parked),
+        commit: async (changes) => {
+          if (!retried) expect(await store.retryParked(stream, MENDED)).toMatchObject({ kind: 'applied' });
+          retried = true;
+          return store.commit(changes);
+        },
+      };
+      await appendCheckpoint(log, stream);
+      const projector = await Projector.open({ log, store: slow, timers: testTimers, kinds: MENDED });
+      await expect(projector.catchUp(0)).rejects.toBeInstanceOf(Fenced);
+      await projector.catchUp(0);
+      const mended = await foldLog(await log.id(), await readAll(log), MENDED);
+      expect(await readModelDigest(store)).toEqual(await readModelDigest(mended));
+    });
+
+    it('stops a partition before a record of a newer Fabula, and says so', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 8, partitions: 1, playthroughs: 3, records: 30 });
+      await log.append(0, [{ key: 'x', value: Buffer.from('{"v":2}') }]);
+      await writeRandomHistory(log, { seed: 9, partitions: 1, playthroughs: 3, records: 30 });
+      const { store, cold } = await create();
+      const errors: unknown[] = [];
+      const projector = await Projector.open({ log, store, timers: testTimers, onError: (error) => errors.push(error) });
+      await projector.catchUp(0);
+      expect(await cold.position(0)).toBe(30);
+      expect(projector.status()[0]).toMatchObject({
+        state: 'halted',
+        nextOffset: 30,
+        error: expect.stringMatching(/at 30 has envelope version 2/),
+      });
+      expect(errors).toHaveLength(1);
     });
 
     it('refuses positions of another log and positions beyond the end, naming the command that mends it', async () => {
