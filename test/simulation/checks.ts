@@ -57,16 +57,17 @@ async function fold(world: World, wrong: string[]): Promise<Truth> {
     truth.verdicts.push(verdicts);
     const upTo = await world.log.end(partition);
     for await (const { records } of world.log.read(partition, 0, { upTo })) {
-      for (const stored of records) verdicts.push(foldOne(truth, partition, world.partitions, stored, wrong));
+      for (const stored of records) verdicts.push(foldOne(truth, partition, world, stored, wrong));
     }
     for (const verdict of verdicts) world.history.count(`verdict ${verdict}`);
   }
   return truth;
 }
 
-function foldOne(truth: Truth, partition: number, partitions: number, stored: StoredRecord, wrong: string[]): Verdict {
+function foldOne(truth: Truth, partition: number, world: World, stored: StoredRecord, wrong: string[]): Verdict {
+  const count = (what: string): void => world.history.count(what);
   const decoded = decodeRecord(stored.value);
-  if (!admissible(decoded, partition, partitions)) return 'invalid';
+  if (!admissible(decoded, partition, world.partitions)) return 'invalid';
   const { record, digest } = decoded;
   const known = truth.streams.get(record.stream);
   const stream = known ?? { head: EMPTY_HEAD, state: null, lastAt: 0, accepted: new Map() };
@@ -81,6 +82,7 @@ function foldOne(truth: Truth, partition: number, partitions: number, stored: St
   if (record.previous !== stream.head.previous || record.expectedVersion !== stream.head.version)
     wrong.push(`${at}: decided on another head`);
   stream.head = head;
+  for (const { type } of record.events) count(`event ${type}`);
   try {
     for (const event of record.events) stream.state = applyRecorded(stream.state, event);
   } catch (error) {

@@ -142,6 +142,8 @@ export class Client {
     for (let attempt = 0; ; attempt++) {
       const seen = await this.world.call(attempt === 0 ? node : this.world.anyNode(), request, this.random.int(80, 600));
       this.world.history.add(seen);
+      if (!this.world.faulty && seen.saw === 'outcome' && seen.outcome.kind === 'accepted')
+        this.world.history.count('accepted after the last fault');
       if (seen.saw === 'outcome') return this.learn(shared, request, seen.outcome.state);
       if (seen.saw === 'failure' && !seen.noEffect && seen.code !== 'OUTCOME_UNKNOWN') return;
       if (request.command.type !== 'start' && this.world.faulty && attempt >= 6 && this.random.chance(0.2)) return;

@@ -22,6 +22,8 @@ export const NO_LOG_FAULTS: LogFaults = { unavailable: 0, lost: 0, unanswered: 0
 /** The log as one process sees it over a bad network. The log itself is the shared memory log and never fails. */
 export class FaultyLog implements EventLog {
   readonly partitions: number;
+  /** Appends that this process waits for now. */
+  inFlight = 0;
 
   constructor(
     private readonly log: EventLog,
@@ -35,6 +37,15 @@ export class FaultyLog implements EventLog {
   }
 
   async append(partition: number, records: readonly LogRecord[]): Promise<Offset> {
+    this.inFlight++;
+    try {
+      return await this.appendOverNetwork(partition, records);
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  private async appendOverNetwork(partition: number, records: readonly LogRecord[]): Promise<Offset> {
     const { readFails: _, ...faults } = this.faults();
     const fault = this.random.weighted({ ...faults, none: 1 - Object.values(faults).reduce((sum, p) => sum + p, 0) });
     if (fault !== 'none') this.count(`append ${fault}`);

@@ -27,6 +27,14 @@ const AT_LEAST_PER_1000 = {
   'fault kill': 300,
   'fault pause': 300,
   'fault clock': 100,
+  'fault kill during an append': 100,
+  'fault pause during an append': 100,
+  'accepted after the last fault': 500,
+  'event TimedOut': 50,
+  'event Rewound': 100,
+  'event WhatIfForked': 50,
+  'event CheckpointSet': 100,
+  'event PlaythroughEnded': 20,
 };
 
 function expectEnough(counts: ReadonlyMap<string, number>, seeds: number): void {

@@ -18,6 +18,7 @@ export interface Plant {
 
 interface Node {
   readonly process: Process;
+  readonly log: FaultyLog;
   readonly engine: Engine;
 }
 
@@ -143,7 +144,7 @@ export class World {
     };
     const onMetric = (name: string): void => count(`engine ${name}`);
     const engine = new Engine({ log, cold, content, ids, clock: process, timers: process, limits: this.limits, onAlarm, onMetric });
-    this.nodes[index] = { process, engine };
+    this.nodes[index] = { process, log, engine };
     void engine.start();
   }
 
@@ -154,6 +155,7 @@ export class World {
     const node = this.nodes[index];
     const what = random.weighted({ kill: 4, pause: 4, clock: 2, readModels: 2, projector: 2, nothing: 2 });
     this.history.count(`fault ${what}`);
+    if (node !== undefined && node.log.inFlight > 0) this.history.count(`fault ${what} during an append`);
     switch (what) {
       case 'kill':
         node?.process.kill();
