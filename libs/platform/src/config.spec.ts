@@ -34,6 +34,11 @@ describe('the configuration', () => {
     expect(config.databaseUrl).toBeUndefined();
   });
 
+  test('lets the names of the command line pass, since people export them for every process', () => {
+    expect(problemsOf({ FABULA_URL: 'http://127.0.0.1:8080', FABULA_TOKEN: 'x' })).toEqual([]);
+    expect(configurationReference()).toContain('`FABULA_TOKEN`');
+  });
+
   test('refuses a mistyped name and says the nearest one, but lets test names and foreign names pass', () => {
     expect(problemsOf({ FABULA_PARTITION: '4' })).toEqual(['FABULA_PARTITION is not a setting; the nearest is FABULA_PARTITIONS']);
     expect(problemsOf({ FABULA_DATADIR: 'x' })).toEqual(['FABULA_DATADIR is not a setting; the nearest is FABULA_DATA_DIR']);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { settings, TEST_SETTINGS, type Setting } from './settings.js';
+import { COMMAND_LINE_SETTINGS, settings, TEST_SETTINGS, type Setting } from './settings.js';
 
 type Settings = typeof settings;
 type ValueOf<S> = S extends { readonly read: z.ZodType<infer T, string>; readonly default: infer D }
@@ -67,7 +67,11 @@ function contradictions(config: Config): string[] {
 
 /** Typing errors must not pass for settings that were left alone. */
 function unknownNames(env: Readonly<Record<string, string | undefined>>): string[] {
-  const known = [...Object.values<Setting<unknown>>(settings).map((setting) => setting.name), ...Object.keys(TEST_SETTINGS)];
+  const known = [
+    ...Object.values<Setting<unknown>>(settings).map((setting) => setting.name),
+    ...Object.keys(COMMAND_LINE_SETTINGS),
+    ...Object.keys(TEST_SETTINGS),
+  ];
   return Object.keys(env)
     .filter((name) => name.startsWith('FABULA_') && !name.startsWith('FABULA_TEST_') && !known.includes(name))
     .map((name) => `${shorten(name)} is not a setting; the nearest is ${nearest(name, known)}`);
@@ -112,7 +116,7 @@ export function configurationReference(): string {
     ];
     return lines.join('\n');
   });
-  const tests = Object.entries(TEST_SETTINGS).map(([name, what]) => `- \`${name}\`: ${what}`);
+  const listed = (names: Readonly<Record<string, string>>) => Object.entries(names).map(([name, what]) => `- \`${name}\`: ${what}`);
   return `# Configuration
 
 Generated from the table of settings (\`npm run generate\`). Everything comes from the environment and is checked at start, all problems
@@ -120,8 +124,12 @@ at once. A name starting with \`FABULA_\` that is not listed here is an error; s
 
 ${sections.join('\n\n')}
 
+## Read by the command line only
+
+${listed(COMMAND_LINE_SETTINGS).join('\n')}
+
 ## Read by tests only
 
-${tests.join('\n')}
+${listed(TEST_SETTINGS).join('\n')}
 `;
 }

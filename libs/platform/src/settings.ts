@@ -259,3 +259,9 @@ export const settings = {
 export const TEST_SETTINGS: Readonly<Record<string, string>> = {
   FABULA_STORIES_DIR: 'Where tests find stories (default `../shared/stories`).',
 };
+
+/** Known names that servers ignore: the command line reads them. */
+export const COMMAND_LINE_SETTINGS: Readonly<Record<string, string>> = {
+  FABULA_URL: 'The server that `fabula` talks to.',
+  FABULA_TOKEN: 'The bearer token that `fabula` sends.',
+};

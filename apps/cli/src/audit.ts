@@ -1,0 +1,78 @@
+import type { Command } from 'commander';
+import type { LogName } from '#lib/audit';
+import { bigCount, logName, repeated, wholeNumber } from './arguments.js';
+import { exportBundle, type ExportCommand } from './audit-export.js';
+import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
+import { verify, type VerifyCommand } from './audit-verify.js';
+import { action, noted, type Cli, type Ending } from './cli.js';
+import { connecting, type ConnectionOptions } from './connection.js';
+import { EXIT, verifyExits } from './exit-codes.js';
+
+/** `fabula audit …`: verify works on a file alone. */
+export function auditCommands(program: Command, cli: Cli, ending: Ending): void {
+  const group = program.command('audit').description('exports, proofs, and verifying them offline');
+
+  noted(
+    group
+      .command('verify')
+      .description('verify an export on its own bytes, without server, database or network')
+      .argument('<bundle>', 'the file that `fabula audit export` wrote')
+      .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it')
+      .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
+      .option('--json', 'for programs'),
+    {
+      details: "Without --key the bundle's own key is used: that shows only that the bundle agrees with itself.",
+      examples: ['fabula audit verify export.tar --key audit.vkey --previous last-month.note'],
+      exits: [[EXIT.ok, 'Genuine.'], [EXIT.usage, 'The file, key or note cannot be read.'], ...verifyExits()],
+    },
+  ).action(action(ending, (bundle: string, options: VerifyCommand) => verify(cli, bundle, options)));
+
+  noted(
+    connecting(
+      group
+        .command('export')
+        .description('order an export, wait for it and download it')
+        .requiredOption('--out <file>', 'where to write it; must not exist')
+        .option('--partition <n>', 'one partition only', wholeNumber(0, 4_095))
+        .option('--from <index>', 'with --partition: first leaf', bigCount)
+        .option('--to <index>', 'with --partition: leaf to stop before (default: the newest signed)', bigCount)
+        .option('--json', 'for programs'),
+    ),
+    {
+      details: 'Role compliance. Without --partition everything that is signed is exported.',
+      examples: ['fabula audit export --out export.tar'],
+    },
+  ).action(action(ending, (options: ExportCommand & ConnectionOptions) => exportBundle(cli, options)));
+
+  noted(
+    connecting(
+      group
+        .command('prove')
+        .description('prove that a record is in a signed tree, step by step')
+        .requiredOption('--log <log>', 'p0, p1, … or root', logName)
+        .requiredOption('--index <n>', 'the leaf', bigCount)
+        .option('--key <vkey>', 'the key to trust (default: the one that the server names)')
+        .option('--json', 'for programs'),
+    ),
+    {
+      details: 'Role compliance. Leaf, proof and signed note are fetched; all hashing and the signature are checked here.',
+      exits: [[EXIT.problems, 'The proof does not hold, or the note is not signed by the key.']],
+    },
+  ).action(action(ending, (options: ProveCommand & ConnectionOptions) => prove(cli, options)));
+
+  noted(
+    connecting(
+      group
+        .command('checkpoint')
+        .description('print the newest signed note of a tree, or list all trees')
+        .argument('[log]', 'p0, p1, … or root', logName)
+        .option('--json', 'for programs'),
+    ),
+    {
+      details: 'Role compliance. Keep the note of `root`: a later export must continue it.',
+      examples: ['fabula audit checkpoint root > kept.note'],
+    },
+  ).action(
+    action(ending, (log: LogName | undefined, options: ConnectionOptions & { readonly json?: true }) => checkpoint(cli, log, options)),
+  );
+}

@@ -1,0 +1,105 @@
+import type { Command } from 'commander';
+import { bigCount, wholeNumber } from './arguments.js';
+import { action, noted, type Cli, type Ending } from './cli.js';
+import { connect, connecting, type ConnectionOptions } from './connection.js';
+import { EXIT, wrongUsage } from './exit-codes.js';
+import { duration, json, table } from './layout.js';
+import type { ProjectionStatus } from './projection.js';
+
+type Options = ConnectionOptions & { readonly json?: true };
+type DumpOptions = ConnectionOptions & { readonly partition: number; readonly from: bigint; readonly to?: bigint };
+
+/** Leaves that the server gives at once. */
+const PAGE = 1_000n;
+
+/** `fabula log …` */
+export function logCommands(program: Command, cli: Cli, ending: Ending): void {
+  const group = program.command('log').description('the log of record');
+
+  noted(
+    connecting(
+      group
+        .command('status')
+        .description('each partition: its end, how far the read models are, who owns it')
+        .option('--json', 'for programs'),
+    ),
+    {
+      details: 'Role operator.',
+    },
+  ).action(action(ending, (options: Options) => status(cli, options)));
+
+  noted(
+    connecting(
+      group
+        .command('dump')
+        .description('print the records of a partition as NDJSON, one audit leaf a line')
+        .requiredOption('--partition <n>', 'the partition', wholeNumber(0, 4_095))
+        .option('--from <index>', 'first leaf', bigCount, 0n)
+        .option('--to <index>', 'leaf to stop before (default: the end)', bigCount),
+    ),
+    {
+      details: 'Role compliance. A leaf holds the envelope, verdict, digest and narrative context of one record; the bytes are exact.',
+      examples: ['fabula log dump --partition 0 --from 100 --to 200 | jq .verdict'],
+    },
+  ).action(action(ending, (options: DumpOptions) => dump(cli, options)));
+
+  group
+    .command('topics')
+    .description('topics of a Kafka log (not in this version)')
+    .action(
+      action(ending, () => {
+        throw wrongUsage('There are no topics: in this version logs are postgres or memory.');
+      }),
+    );
+}
+
+async function status(cli: Cli, options: Options): Promise<number> {
+  const { terminal } = cli;
+  const http = await connect(cli, options);
+  const { partitions, projector }: ProjectionStatus = await http.get('/admin/projections');
+  const rows = partitions.map(({ partition, end, nextOffset, lagRecords, lagMs }) => ({
+    partition,
+    end,
+    position: nextOffset,
+    lagRecords,
+    lagMs,
+    owner: projector.some((one) => one.partition === partition) ? ('this server' as const) : ('another process' as const),
+  }));
+  if (options.json) {
+    terminal.out(json({ url: http.address.url, partitions: rows }));
+    return EXIT.ok;
+  }
+  terminal.out(
+    table(terminal, rows, [
+      { title: 'partition', cell: ({ partition }) => partition },
+      { title: 'end', cell: ({ end }) => end },
+      { title: 'read models at', cell: ({ position }) => position },
+      { title: 'behind', cell: ({ lagRecords }) => lagRecords, tone: ({ lagRecords }) => (lagRecords > 0 ? 'yellow' : undefined) },
+      { title: 'for', cell: ({ lagMs }) => (lagMs === 0 ? '' : duration(lagMs)) },
+      { title: 'owner', cell: ({ owner }) => owner },
+    ]),
+  );
+  return EXIT.ok;
+}
+
+async function dump(cli: Cli, { partition, from, to, ...options }: DumpOptions): Promise<number> {
+  if (to !== undefined && to < from) throw wrongUsage('--to comes before --from.');
+  const http = await connect(cli, options);
+  let at = from;
+  for (;;) {
+    const stop = to === undefined || at + PAGE < to ? at + PAGE : to;
+    if (at >= stop) break;
+    const response = await http.response(`/audit/logs/p${partition}/entries`, { query: { from: String(at), to: String(stop) } });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (bytes.length === 0) break;
+    await cli.terminal.pour(bytes);
+    at += linesIn(bytes);
+  }
+  return EXIT.ok;
+}
+
+function linesIn(bytes: Uint8Array): bigint {
+  let lines = 0n;
+  for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, at + 1)) lines++;
+  return lines;
+}
