@@ -25,7 +25,12 @@ module.exports = {
       from: { path: `^libs/${room}/`, pathNot: '\\.(spec|e2e)\\.ts$' },
       to: { path: `^libs/(${not([room, 'canonical', ...allowed]).join('|')})/` },
     })),
-    { name: 'libs-never-import-apps', severity: 'error', from: { path: '^libs/', pathNot: '\\.(spec|e2e)\\.ts$' }, to: { path: '^(apps|test|bench|migrations)/' } },
+    {
+      name: 'libs-never-import-apps',
+      severity: 'error',
+      from: { path: '^libs/', pathNot: '\\.(spec|e2e)\\.ts$' },
+      to: { path: '^(apps|test|bench|migrations)/' },
+    },
     {
       name: 'pure-rooms-do-no-io',
       severity: 'error',

@@ -205,6 +205,7 @@ export class FabulaNode {
       await this.projections.stop();
       await this.audit.stop();
     }
+    await this.stories.close();
     await this.transport.close();
     await this.log.close();
     await this.pool.end();

@@ -12,6 +12,7 @@ import {
   UnknownEvent,
   upcast,
   type DecisionRecord,
+  type EventSchema,
 } from '#lib/decision';
 
 const record = (changes: Partial<DecisionRecord> = {}): DecisionRecord => ({
@@ -90,9 +91,9 @@ describe('a decision record', () => {
 });
 
 describe('upcasting', () => {
-  const catalogue = new Map([
-    ['Named', { version: 3, upcasters: [(e: object) => ({ ...e, v: 2, name: 'first' }), (e: object) => ({ ...e, v: 3, loud: true })] }],
-  ]) as Parameters<typeof upcast>[1];
+  const catalogue: ReadonlyMap<string, EventSchema> = new Map([
+    ['Named', { version: 3, upcasters: [(event) => ({ ...event, v: 2, name: 'first' }), (event) => ({ ...event, v: 3, loud: true })] }],
+  ]);
 
   it('brings an old event to its current version, step by step', () => {
     expect(upcast({ type: 'Named', v: 1 }, catalogue)).toEqual({ type: 'Named', v: 3, name: 'first', loud: true });

@@ -67,8 +67,8 @@ export class StartPlaythroughHandler implements ICommandHandler<StartPlaythrough
     const caller = asAuthor ? requireRole(context.caller, 'author') : requireRole(context.caller, 'reader', 'author');
     const commandId = clientCommandId(input.commandId);
     const storyId = plainText('storyId', input.storyId, MAX_ID);
-    const versionHash = await this.node.stories.startVersion(storyId, input.versionHash ?? undefined);
     const id = derivedPlaythroughId(caller.actor, commandId);
+    const versionHash = await this.versionOf(id, storyId, input.versionHash ?? undefined);
     const seed = input.seed == null ? {} : { seed: plainText('seed', input.seed, MAX_ID) };
     return play(this.node, context, caller, {
       id,
@@ -77,6 +77,17 @@ export class StartPlaythroughHandler implements ICommandHandler<StartPlaythrough
       asked: { type: 'start', storyId, versionHash: input.versionHash ?? null, seed: input.seed ?? null },
       command: { type: 'start', storyId, versionHash, preview: asAuthor, ...seed },
     });
+  }
+
+  /** A retry finds its playthrough although the story was retired since: what was accepted stays accepted. */
+  private async versionOf(id: string, storyId: string, wanted: string | undefined): Promise<string> {
+    try {
+      return await this.node.stories.startVersion(storyId, wanted);
+    } catch (error) {
+      const begun = this.node.hot(id)?.versionHash ?? (await this.node.reads.playthrough(id)).value?.versionHash;
+      if (begun === undefined) throw error;
+      return begun;
+    }
   }
 }
 

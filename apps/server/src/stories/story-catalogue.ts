@@ -4,9 +4,10 @@ import type { CommandOutcome, CommandRequest } from '#lib/engine';
 import type { LogId } from '#lib/log';
 import { FabulaError, systemIds } from '#lib/platform';
 import { encodePosition, type PositionWaiter, type ReadModels, type StoryVersionRow } from '#lib/projections';
-import { lintStory, type Problem } from '#lib/story';
-import { exportStory, importStory, type ImportResult, type StoryFormat } from '#lib/story-formats';
+import type { Problem } from '#lib/story';
+import { exportStory, SOURCE_PROBLEMS, type ImportResult, type StoryFormat } from '#lib/story-formats';
 import type { StoryContents } from './story-contents.js';
+import { StoryImporter } from './story-importer.js';
 
 /** How long a start may use what was current a moment ago: a publication is seen by all processes within that time. */
 const CURRENT_TRUSTED_MS = 1_000;
@@ -34,7 +35,13 @@ interface CatalogueHost {
 export class StoryCatalogue {
   private readonly current = new Map<string, { readonly hash: string; readonly until: number }>();
 
+  private readonly importer = new StoryImporter();
+
   constructor(private readonly host: CatalogueHost) {}
+
+  close(): Promise<void> {
+    return this.importer.close();
+  }
 
   /**
    * What a new playthrough is pinned to: the published version, or the one an author asked for.
@@ -62,16 +69,12 @@ export class StoryCatalogue {
    * @throws FabulaError LINT_ERRORS when no story can be read from it
    */
   async import(source: string, format: StoryFormat, id: string | undefined, actor: Actor, correlationId: string): Promise<Imported> {
-    const result = importStory(format, source, id === undefined ? {} : { id });
-    const { story, problems } = result;
+    const { result, lint } = await this.importer.read(source, format, id);
+    const { story } = result;
     if (story === undefined) {
-      throw new FabulaError('LINT_ERRORS', 'no story can be read from this', { details: { problems, notImported: result.notImported } });
+      const code = lint.some((problem) => problem.code === SOURCE_PROBLEMS.tooLarge) ? 'TOO_LARGE' : 'LINT_ERRORS';
+      throw new FabulaError(code, 'no story can be read from this', { details: { problems: lint, notImported: result.notImported } });
     }
-    // What the import found with its lines comes first; lint adds what it alone can see.
-    const lint = [
-      ...problems,
-      ...lintStory(story).filter((found) => !problems.some(({ code, where }) => code === found.code && where.path === found.where.path)),
-    ];
     const count = (severity: Problem['severity']): number => lint.filter((problem) => problem.severity === severity).length;
     const versionHash = await this.host.contents.put(story);
     const before = (await this.host.reads.story(story.id)).value?.versions.some((version) => version.versionHash === versionHash) === true;
