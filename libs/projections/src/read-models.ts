@@ -165,11 +165,17 @@ export class ReadModels {
     return { value: pageOf(value, request.first, startedKey), asOf };
   }
 
-  /** The reader's history, oldest first; checkpoints are not turns. */
-  async turns(playthroughId: string, request: PageRequest): Promise<Answer<Page<TurnView>>> {
-    const [turn, offset] = decodeCursor(request.after, ['number', 'number']) ?? [-1, -1];
+  /** A playthrough's history, oldest first unless asked otherwise; checkpoints are not turns. A cursor belongs to its order. */
+  async turns(playthroughId: string, request: PageRequest & { readonly latestFirst?: boolean }): Promise<Answer<Page<TurnView>>> {
+    const { latestFirst = false } = request;
+    const beyond = latestFirst ? Number.MAX_SAFE_INTEGER : -1;
+    const [turn, offset] = decodeCursor(request.after, ['number', 'number']) ?? [beyond, beyond];
     const values = [playthroughId, turn, offset, pageLimit(request.first)];
-    const { value, asOf } = await this.ask<Omit<TurnView, 'events'> & { readonly events: string }>('turns', sql.turns, values);
+    const { value, asOf } = await this.ask<Omit<TurnView, 'events'> & { readonly events: string }>(
+      latestFirst ? 'turns_latest_first' : 'turns',
+      sql.turns(latestFirst),
+      values,
+    );
     const rows = value.map((row) => ({ ...row, events: JSON.parse(row.events) as RecordedEvent[] }));
     return { value: pageOf(rows, request.first, (row) => [row.turn, row.offset]), asOf };
   }
