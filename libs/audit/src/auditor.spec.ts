@@ -208,6 +208,28 @@ describe('the auditor', () => {
     expect((await store.heads()).map((head) => head.log)).toEqual(['p0']);
   });
 
+  it('reads again from where the store stands when the store was set back under it', async () => {
+    const { log } = await writtenHistory(14, 20, 1);
+    const store = new MemoryAuditStore();
+    let batches = 0;
+    const slow: EventLog = {
+      ...rebatched(log, 5),
+      async *read(partition, from, options) {
+        for await (const batch of log.read(partition, from, { ...options, maxRecords: 5 })) {
+          if (++batches === 3) {
+            await store.forget('p0');
+            await store.open('p0', 'log-14');
+          }
+          yield batch;
+        }
+      },
+    };
+    await auditorOf(slow, store).catchUp(0);
+    const clean = new MemoryAuditStore();
+    await auditorOf(log, clean).catchUp(0);
+    expect(await texts(store)).toEqual(await texts(clean));
+  });
+
   it('follows the tail, waits out an outage and goes on', async () => {
     const { log, writer } = history(9, 1);
     await writer.batch(4);
