@@ -17,6 +17,7 @@ declare module 'fastify' {
   }
 }
 
+const IMPORT_PATH = '/admin/stories';
 /** A story in any format travels as the raw body of an import. */
 const TEXT_BODIES = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-twee', 'text/vnd.yaml'];
 
@@ -78,9 +79,10 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
   }
 
   fastify.removeContentTypeParser('application/json');
-  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     try {
-      done(null, parseStrictJson(body as string));
+      // A story is read by its importer, which knows lines and columns; everything else is a request of ours.
+      done(null, request.routeOptions.url === IMPORT_PATH ? body : parseStrictJson(body as string));
     } catch (error) {
       done(error as Error);
     }
