@@ -244,7 +244,7 @@ export class FabulaNode {
       const { deadline, ...moment } = momentView(await this.content(state.versionHash), state);
       now = {
         turn: state.turn,
-        status: state.status,
+        status: state.status === 'ended' ? 'ENDED' : 'ACTIVE',
         moment: { ...moment, deadline: deadline === null ? null : new Date(deadline).toISOString() },
       };
     }
