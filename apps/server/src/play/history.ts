@@ -57,7 +57,8 @@ export async function connectionOf<Row, Node>(
 /** Every turn of a playthrough, the latest first; waits until the turn that is shown is among them. */
 export async function historyOf(node: FabulaNode, view: PlaythroughView, page: PageArguments): Promise<Connection<TurnView>> {
   await untilVisible(node, [view.position]);
-  const read = async (request: PageArguments): Promise<Page<TurnRow>> => (await node.reads.turns(view.id, { ...request, latestFirst: true })).value;
+  const read = async (request: PageArguments): Promise<Page<TurnRow>> =>
+    (await node.reads.turns(view.id, { ...request, latestFirst: true })).value;
   return connectionOf(page, read, (row) => turnView(view.seen.story, row));
 }
 
