@@ -1,6 +1,6 @@
 import type { Terminal } from './terminal.js';
 
-const CODES = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39], cyan: [36, 39] } as const;
+const CODES = { bold: [1, 22], dim: [2, 22], italic: [3, 23], red: [31, 39], green: [32, 39], yellow: [33, 39], cyan: [36, 39] } as const;
 export type Tone = keyof typeof CODES;
 export type Paint = (tone: Tone, text: string) => string;
 

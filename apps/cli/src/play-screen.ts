@@ -5,6 +5,7 @@ import type { Cli } from './cli.js';
 import { CliFailure, EXIT } from './exit-codes.js';
 import { duration, oneLine, painter, wrapped } from './layout.js';
 import { SoloPlaythrough } from './solo-playthrough.js';
+import type { Terminal } from './terminal.js';
 
 /** Lines of prose longer than this are hard to read. */
 const PROSE_WIDTH = 76;
@@ -42,7 +43,12 @@ export async function playInTerminal(cli: Cli, story: CompiledStory, seed: strin
     if (answer === 'q' || answer === 'quit' || answer === 'exit') return leave(cli);
     if (answer === 's' || answer === 'state') showVariables(cli, story, play);
     else if (answer === 'u' || answer === 'undo') said(cli, play.undo(), 'This is the beginning.');
-    else said(cli, chosen(play, moment, answer), `A number from 1 to ${moment.offers.length}, u, s or q.`);
+    else
+      said(
+        cli,
+        chosen(play, moment, answer),
+        `${moment.offers.length === 1 ? 'Only 1 can be chosen' : `A number from 1 to ${moment.offers.length}`}; or u, s, q.`,
+      );
   }
 }
 
@@ -84,7 +90,7 @@ function showMoment(cli: Cli, { story }: CompiledStory, moment: Moment): void {
   const width = Math.min(PROSE_WIDTH, terminal.columns);
   const { title, text } = moment.passage;
   terminal.out(`\n${paint('dim', `── ${oneLine(title)} ${'─'.repeat(Math.max(3, width - oneLine(title).length - 4))}`)}\n\n`);
-  terminal.out(`${wrapped(text.trim(), width)}\n\n`);
+  terminal.out(`${emphasised(terminal, wrapped(text.trim(), width))}\n\n`);
   moment.offers.forEach(({ label, enabled, reason }, at) => {
     const number = `${String(at + 1).padStart(3)}. `;
     if (enabled) {
@@ -101,14 +107,23 @@ function showMoment(cli: Cli, { story }: CompiledStory, moment: Moment): void {
   terminal.out(`${paint('bold', `The end: ${oneLine(ending ?? moment.ending)}`)}\n`);
 }
 
+/** `*emphasis*` and `**strong**` as the player's page shows them; the marks stay where there are no colours. */
+function emphasised(terminal: Terminal, text: string): string {
+  const paint = painter(terminal);
+  if (!terminal.coloured) return text;
+  return text.replace(/\*\*(?=\S)([^*]{1,2000}?)(?<=\S)\*\*|\*(?=\S)([^*]{1,2000}?)(?<=\S)\*/g, (_marked, strong?: string, em?: string) =>
+    strong === undefined ? paint('italic', em ?? '') : paint('bold', strong),
+  );
+}
+
 function showVariables({ terminal }: Cli, { story }: CompiledStory, play: SoloPlaythrough): void {
   const paint = painter(terminal);
   const { variables } = play.state.narrative;
+  const width = Math.max(0, ...Object.keys(variables).map((name) => name.length));
   for (const [name, value] of Object.entries(variables)) {
     const label = story.variables[name]?.label;
-    terminal.out(
-      `  ${paint('cyan', name)} ${oneLine(typeof value === 'object' ? `{${value.join(', ')}}` : String(value))}${label === undefined ? '' : paint('dim', `  ${oneLine(label)}`)}\n`,
-    );
+    const shown = oneLine(typeof value === 'object' ? `{${value.join(', ')}}` : String(value));
+    terminal.out(`  ${paint('cyan', name.padEnd(width))}  ${shown}${label === undefined ? '' : paint('dim', `  ${oneLine(label)}`)}\n`);
   }
   if (Object.keys(variables).length === 0) terminal.out('  This story has no variables.\n');
 }

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
-import { importStory, type ImportResult, type StoryFormat } from '#lib/story-formats';
+import { importStory, parseTwee, type ImportResult, type StoryFormat } from '#lib/story-formats';
 import { lintStory, uniqueProblems, type Problem, type Story } from '#lib/story';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
 
@@ -53,7 +53,7 @@ export function checkSource({ format, source }: StorySource): CheckedStory {
   const lint = result.story === undefined ? [] : lintStory(result.story);
   const placed = new Set(result.problems.map((problem) => `${problem.code} ${problem.where.path}`));
   const added = lint.filter((problem) => !placed.has(`${problem.code} ${problem.where.path}`));
-  const problems = uniqueProblems([...result.problems, ...added]);
+  const problems = uniqueProblems([...result.problems, ...(format === 'twee' ? atHeaders(source, added) : added)]);
   const last = Number.MAX_SAFE_INTEGER;
   return {
     result,
@@ -73,4 +73,13 @@ export function storyOf(source: StorySource): { readonly story: Story; readonly 
     EXIT.problems,
     problems.slice(0, 5).map(({ line, column, code, message }) => `${line ?? '?'}:${column ?? '?'}  ${code}  ${message}`),
   );
+}
+
+/** Lint knows passages and not files; in Twee a passage's header is found by its name. */
+function atHeaders(source: string, problems: readonly Problem[]): readonly Problem[] {
+  const lines = new Map(parseTwee(source).passages.map(({ name, line }) => [name, line]));
+  return problems.map((problem) => {
+    const line = problem.where.passage === undefined ? undefined : lines.get(problem.where.passage);
+    return problem.line === undefined && line !== undefined ? { ...problem, line, column: 1 } : problem;
+  });
 }

@@ -63,10 +63,10 @@ function newestAfter(after: boolean, parameter: number): string {
   return after ? `(t.started_at, t.id) < (${at}, ${id})` : `coalesce(${at}::text, ${id}) is null`;
 }
 
-export function turns(latestFirst: boolean): (schema: string) => string {
+export function turns(latestFirst: boolean, checkpoints = false): (schema: string) => string {
   const [beyond, order] = latestFirst ? ['<', 'desc'] : ['>', 'asc'];
   return (schema) => `select ${columns('turns', 't', ['partition', 'playthroughId', 'snapshot'])} from ${schema}.turns t
-    where t.playthrough_id = $1 and (t.turn, t."offset") ${beyond} ($2::bigint, $3::bigint) and t.kind <> 'CheckpointSet'
+    where t.playthrough_id = $1 and (t.turn, t."offset") ${beyond} ($2::bigint, $3::bigint)${checkpoints ? '' : " and t.kind <> 'CheckpointSet'"}
     order by t.turn ${order}, t."offset" ${order} limit $4`;
 }
 

@@ -165,15 +165,21 @@ export class ReadModels {
     return { value: pageOf(value, request.first, startedKey), asOf };
   }
 
-  /** A playthrough's history, oldest first unless asked otherwise; checkpoints are not turns. A cursor belongs to its order. */
-  async turns(playthroughId: string, request: PageRequest & { readonly latestFirst?: boolean }): Promise<Answer<Page<TurnView>>> {
-    const { latestFirst = false } = request;
+  /**
+   * A playthrough's history, oldest first unless asked otherwise. Checkpoints are not turns; asked for, they stand between them, and then
+   * the events are complete and can be folded. A cursor belongs to its order.
+   */
+  async turns(
+    playthroughId: string,
+    request: PageRequest & { readonly latestFirst?: boolean; readonly checkpoints?: boolean },
+  ): Promise<Answer<Page<TurnView>>> {
+    const { latestFirst = false, checkpoints = false } = request;
     const beyond = latestFirst ? Number.MAX_SAFE_INTEGER : -1;
     const [turn, offset] = decodeCursor(request.after, ['number', 'number']) ?? [beyond, beyond];
     const values = [playthroughId, turn, offset, pageLimit(request.first)];
     const { value, asOf } = await this.ask<Omit<TurnView, 'events'> & { readonly events: string }>(
-      latestFirst ? 'turns_latest_first' : 'turns',
-      sql.turns(latestFirst),
+      `turns${latestFirst ? '_latest_first' : ''}${checkpoints ? '_checkpoints' : ''}`,
+      sql.turns(latestFirst, checkpoints),
       values,
     );
     const rows = value.map((row) => ({ ...row, events: JSON.parse(row.events) as RecordedEvent[] }));

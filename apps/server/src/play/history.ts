@@ -15,7 +15,8 @@ export interface Connection<Node> {
 
 export interface TurnView {
   readonly turn: number;
-  readonly kind: 'STARTED' | 'CHOICE' | 'TIMED_OUT' | 'REWOUND' | 'FORKED';
+  /** CHECKPOINT: only where bookmarks are asked for, in the support view. */
+  readonly kind: 'STARTED' | 'CHOICE' | 'TIMED_OUT' | 'REWOUND' | 'FORKED' | 'CHECKPOINT';
   readonly passageId: string;
   readonly choiceId: string;
   readonly label: string;
@@ -74,6 +75,7 @@ const KINDS: Readonly<Record<string, TurnView['kind']>> = {
   TimedOut: 'TIMED_OUT',
   Rewound: 'REWOUND',
   WhatIfForked: 'FORKED',
+  CheckpointSet: 'CHECKPOINT',
 };
 
 export function turnView(compiled: CompiledStory, row: TurnRow): TurnView {

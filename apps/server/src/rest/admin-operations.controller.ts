@@ -8,6 +8,7 @@ import { FabulaNode } from '../node.js';
 import { connectionOf, turnView } from '../play/history.js';
 
 const playthroughsQuery = pageQuery.extend({ storyId: text(120).optional(), status: z.enum(['active', 'ended']).optional() });
+const turnsQuery = pageQuery.extend({ checkpoints: z.enum(['true', 'false']).default('false') });
 
 @ApiTags('support')
 @ApiBearerAuth()
@@ -28,15 +29,18 @@ export class AdminPlaythroughsController {
   }
 
   @Get(':id/turns')
-  @ApiOperation({ summary: 'Every turn of one playthrough, oldest first' })
+  @ApiOperation({
+    summary: 'Every turn of one playthrough, oldest first',
+    description: '`checkpoints=true` puts the bookmarks between them: then every event is there, and they can be folded again.',
+  })
   async turns(@Param('id') id: string, @Query() query: unknown): Promise<object> {
-    const page = checked(pageQuery, query);
+    const { checkpoints, ...page } = checked(turnsQuery, query);
     const { value } = await this.node.reads.playthrough(checked(text(200), id));
     if (value === undefined) throw new FabulaError('PLAYTHROUGH_NOT_FOUND');
     const story = await this.node.content(value.versionHash);
     return connectionOf(
       page,
-      async (request) => (await this.node.reads.turns(id, request)).value,
+      async (request) => (await this.node.reads.turns(id, { ...request, checkpoints: checkpoints === 'true' })).value,
       (row) => ({
         ...turnView(story, row),
         at: new Date(row.at).toISOString(),
