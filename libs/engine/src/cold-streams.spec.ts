@@ -45,19 +45,19 @@ describe('A cold stream', () => {
     await fix.engine.stop();
   });
 
-  it('whose row is ahead of this writer makes it read what was written first', async () => {
-    const fix = fixture();
-    await fix.engine.start();
-    const hot = startRequest();
-    await accepted(fix.engine.execute(hot));
-    const other = fix.another({}, fix.log);
+  it('whose row is ahead of this writer makes it read what was written first, so that its own batch meets no surprise', async () => {
+    const { engine, gate, id, log, cold, another } = await begun();
+    gate.open = true;
+    const other = another({}, log);
     await other.start();
-    await accepted(other.execute(chooseRequest(hot.id, 0, 'roll')));
-    const id = await played(fix, 2);
-    await fix.cold.project();
-    expect(await accepted(fix.engine.execute(chooseRequest(id, 2)))).toMatchObject({ turn: 3, version: 4 });
-    expect(fix.engine.hot(`playthrough/${hot.id}`)).toMatchObject({ turn: 1 });
-    await Promise.all([fix.engine.stop(), other.stop()]);
+    await accepted(other.execute(chooseRequest(id, 0, 'roll')));
+    const start = startRequest();
+    await accepted(other.execute(start));
+    await cold.project();
+    expect(await accepted(engine.execute(chooseRequest(start.id, 0)))).toMatchObject({ turn: 1, version: 2, offset: 3 });
+    expect(gate.reads).toEqual([{ from: 1, upTo: 3 }]);
+    expect(engine.hot(`playthrough/${id}`)).toMatchObject({ turn: 1 });
+    await Promise.all([engine.stop(), other.stop()]);
   });
 
   it('is completed from the log when a new generation of the read models stands behind the tail index', async () => {
@@ -310,10 +310,11 @@ describe('Timed choices', () => {
   });
 
   it('are not taken by a clock that jumped back', async () => {
-    const { engine, id, time } = await inCellar();
+    const { engine, id, time, log } = await inCellar();
     jest.spyOn(time, 'now').mockReturnValue(0);
     const walked = await accepted(engine.execute(chooseRequest(id, 1, 'up')));
     expect(walked.state.lastAt).toBe(1_700_000_000_000);
+    expect(await recorded(log, 2)).toEqual([expect.objectContaining({ at: 1_700_000_000_000 })]);
     await engine.stop();
   });
 });

@@ -24,6 +24,27 @@ describe('A log that is unavailable', () => {
     await engine.stop();
   });
 
+  it('fails a bookmark that would be there only because of the batch', async () => {
+    const { engine, gate, id } = await begun();
+    const name = { alg: 'A256GCM', kid: 'k', iv: 'AAAAAAAAAAAAAAAA', ct: 'AA', tag: 'AAAAAAAAAAAAAAAAAAAAAA' } as const;
+    const bookmark = { type: 'setCheckpoint', checkpoint: { name, mark: 'm', turn: 0 }, turn: 0 } as const;
+    const both = [1, 2].map(() => failure(engine.execute({ ...chooseRequest(id, 0), command: bookmark, digestInput: 'm' })));
+    const behind = failure(engine.execute(chooseRequest(id, 7)));
+    await gate.decide('unavailable');
+    expect(await Promise.all(both)).toEqual(['LOG_UNAVAILABLE', 'LOG_UNAVAILABLE']);
+    expect(await behind).toBe('rejected TURN_STALE');
+    await engine.stop();
+  });
+
+  it('fails a rejection that is true only after the batch', async () => {
+    const { engine, gate, id } = await begun();
+    const door = failure(engine.execute(chooseRequest(id, 0, 'door')));
+    const unknownThere = failure(engine.execute(chooseRequest(id, 1, 'walk')));
+    await gate.decide('unavailable');
+    expect([await door, await unknownThere]).toEqual(['LOG_UNAVAILABLE', 'LOG_UNAVAILABLE']);
+    await engine.stop();
+  });
+
   it('does not fail commands that need no record', async () => {
     const { engine, gate, id } = await begun();
     const walk = failure(engine.execute(chooseRequest(id, 0)));
@@ -83,6 +104,19 @@ describe('An append of unknown outcome', () => {
     await engine.stop();
   });
 
+  it('stays unknown when the log is then unavailable, until the same bytes have a verdict', async () => {
+    const { engine, gate, id, time } = await begun();
+    const walk = watch(accepted(engine.execute(chooseRequest(id, 0))));
+    await gate.decide('unanswered');
+    await time.pass(20);
+    await gate.decide('unavailable');
+    expect(await walk.settled()).toBe(false);
+    await time.pass(40);
+    await gate.decide('stored');
+    expect(await walk.promise).toMatchObject({ duplicate: false, offset: 1, turn: 1 });
+    await engine.stop();
+  });
+
   it('that never ends leaves its callers with OUTCOME_UNKNOWN when the engine stops', async () => {
     const { engine, gate, id, time } = await begun();
     const walk = failure(engine.execute(chooseRequest(id, 0)));
@@ -129,6 +163,21 @@ describe('Another writer on the same partition', () => {
     expect(await rejected(lost)).toMatchObject({ code: 'TURN_STALE', state: { turn: 1 } });
     expect(await fresh).toMatchObject({ turn: 0, offset: 3 });
     expect(metrics.filter((name) => name === 'conflict')).toHaveLength(1);
+    await Promise.all([engine.stop(), other.stop()]);
+  });
+
+  it('makes what was rejected on account of a loser be decided again too', async () => {
+    const { engine, gate, id, log, another } = await begun();
+    const other = another({}, log);
+    await other.start();
+    await accepted(other.execute(chooseRequest(id, 0, 'roll')));
+    // In the cellar behind the door there is no walking; in the hall, where the other writer left the reader, there is.
+    const door = rejected(engine.execute(chooseRequest(id, 0, 'door')));
+    const walk = accepted(engine.execute(chooseRequest(id, 1, 'walk')));
+    await gate.decide('stored');
+    await gate.decide('stored');
+    expect(await door).toMatchObject({ code: 'TURN_STALE' });
+    expect(await walk).toMatchObject({ turn: 2, state: { narrative: { passageId: 'hall' } } });
     await Promise.all([engine.stop(), other.stop()]);
   });
 
