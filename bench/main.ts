@@ -57,6 +57,7 @@ async function main(): Promise<number> {
     supervise: false,
     settings: { max_connections: '200', shared_buffers: '512MB', max_wal_size: '4GB' },
   });
+  const profile = values.profile === undefined ? undefined : path.resolve(values.profile);
   const lines: ResultLine[] = [];
   let failed = 0;
   try {
@@ -65,7 +66,7 @@ async function main(): Promise<number> {
     for (const [index, row] of names.entries()) {
       say(`[${index + 1}/${names.length}] ${row}: ${rows[row]?.about}`);
       const begun = performance.now();
-      const order: RowOrder = { row, rounds, seconds, smoke, folder, postgres: { adminUrl, pid: postgres.pid() ?? 0 } };
+      const order: RowOrder = { row, rounds, seconds, smoke, folder, profile, postgres: { adminUrl, pid: postgres.pid() ?? 0 } };
       try {
         for (const report of await runRow(order)) {
           const line = lineOf(report, rounds);
@@ -88,9 +89,9 @@ async function main(): Promise<number> {
 }
 
 function runRow(order: RowOrder): Promise<readonly RowReport[]> {
-  const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(values.profile)}`];
+  const profiling = order.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${order.profile}`];
   const child = fork(path.join(import.meta.dirname, 'row-process.js'), [], {
-    execArgv: ['--expose-gc', '--enable-source-maps', ...profile],
+    execArgv: ['--expose-gc', '--enable-source-maps', ...profiling],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   return new Promise<readonly RowReport[]>((resolve, reject) => {

@@ -11,6 +11,8 @@ export interface RowContext {
   readonly postgres: { readonly adminUrl: string; readonly pid: number };
   /** A folder for this row alone, removed afterwards. */
   readonly folder: string;
+  /** Where CPU profiles go, if they are wanted. */
+  readonly profile?: string | undefined;
   progress(text: string): void;
 }
 

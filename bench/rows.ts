@@ -3,7 +3,24 @@ import type { Row } from './row.js';
 /** Every row, by the name that `--rows` takes, in the order they are run. Loaded only where it runs: each has a process of its own. */
 export const rows: { readonly [name: string]: { readonly about: string; readonly load: () => Promise<Row> } } = {
   commands: {
-    about: 'commands through the engine on the Postgres log, and their p99',
+    about: 'commands through the engine on the Postgres log, and their p99, beside Emmett and a group commit',
     load: async () => (await import('./rows/commands.js')).commands,
   },
+  cold: { about: 'commands to playthroughs that nobody holds in memory', load: async () => (await import('./rows/cold.js')).cold },
+  'long-streams': {
+    about: 'command rate of playthroughs of 200 commands beside those of 20',
+    load: async () => (await import('./rows/long-streams.js')).longStreams,
+  },
+  rebuild: { about: 'read models built anew, equal byte for byte', load: async () => (await import('./rows/rebuild.js')).rebuildRow },
+  turn: { about: 'a story turn in process beside inkjs', load: async () => (await import('./rows/turn.js')).turn },
+  memory: { about: 'memory per open playthrough beside inkjs', load: async () => (await import('./rows/memory.js')).memory },
+  audit: {
+    about: 'commands with and without the auditor, and its leaves beside a naive hash chain',
+    load: async () => (await import('./rows/audit.js')).audit,
+  },
+  http: {
+    about: 'choices over HTTP through the real server beside a bare Fastify POST',
+    load: async () => (await import('./rows/http.js')).http,
+  },
+  guard: { about: 'a compiled guard beside a closure written by hand', load: async () => (await import('./rows/guard.js')).guard },
 };

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 
 export interface CpuUse {
-  /** CPU time of this process, and of Postgres where /proc tells it, in microseconds. */
+  /** CPU time of this process, and of the others named where /proc tells it, in microseconds. */
   readonly micros: number;
-  /** Share of the machine's time that neither used and that was not idle; undefined without /proc. */
+  /** Share of the machine's time that none of them used and that was not idle; undefined without /proc. */
   readonly foreign: number | undefined;
 }
 
@@ -14,20 +14,21 @@ const TICK_MICROS = 10_000;
 /** CPU time between start and stop: what it costs, nearly independent of how busy the neighbours are. */
 export class CpuMeter {
   private constructor(
-    private readonly postgresPid: number | undefined,
+    private readonly others: readonly number[],
     private readonly own: NodeJS.CpuUsage,
-    private readonly postgres: number,
+    private readonly othersMicros: number,
     private readonly busy: number | undefined,
     private readonly at: number,
   ) {}
 
-  static start(postgresPid?: number): CpuMeter {
-    return new CpuMeter(postgresPid, process.cpuUsage(), postgresMicros(postgresPid), machineBusyMicros(), performance.now());
+  /** @param others processes that count with this one: Postgres, a server, a load generator */
+  static start(others: readonly number[]): CpuMeter {
+    return new CpuMeter(others, process.cpuUsage(), treesMicros(others), machineBusyMicros(), performance.now());
   }
 
   stop(): CpuUse {
     const own = process.cpuUsage(this.own);
-    const micros = own.user + own.system + Math.max(0, postgresMicros(this.postgresPid) - this.postgres);
+    const micros = own.user + own.system + Math.max(0, treesMicros(this.others) - this.othersMicros);
     const busy = machineBusyMicros();
     if (this.busy === undefined || busy === undefined) return { micros, foreign: undefined };
     const capacity = (performance.now() - this.at) * 1000 * os.cpus().length;
@@ -35,16 +36,16 @@ export class CpuMeter {
   }
 }
 
-/** The postmaster, its ended children (their time is in its own account) and its running ones. */
-function postgresMicros(pid: number | undefined): number {
-  if (pid === undefined || process.platform !== 'linux') return 0;
+/** These processes, their ended children (their time is in their parent's account) and their running ones. */
+function treesMicros(pids: readonly number[]): number {
+  if (process.platform !== 'linux') return 0;
   let ticks = 0;
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const stat = statOf(Number(name));
     if (stat === undefined) continue;
-    if (Number(name) === pid) ticks += stat.own + stat.endedChildren;
-    else if (stat.parent === pid) ticks += stat.own;
+    if (pids.includes(Number(name))) ticks += stat.own + stat.endedChildren;
+    else if (pids.includes(stat.parent)) ticks += stat.own;
   }
   return ticks * TICK_MICROS;
 }

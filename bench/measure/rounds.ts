@@ -20,7 +20,7 @@ export interface SideResult {
   readonly latency?: Percentiles;
   /** 99th percentile of each round, ms. */
   readonly p99s?: readonly number[];
-  /** Client and Postgres together. */
+  /** All processes that count together. */
   readonly cpuMicrosPerOperation: number;
 }
 
@@ -32,8 +32,8 @@ export interface Measured {
 
 export interface RoundsOptions {
   readonly rounds: number;
-  /** Process of the Postgres whose CPU time counts. */
-  readonly postgresPid?: number | undefined;
+  /** Processes whose CPU time counts beside this one's: Postgres, a server. */
+  readonly processes?: readonly number[];
   /** Called before each side; its time counts for nobody. */
   readonly between?: () => Promise<void>;
   readonly onRound?: (round: number, side: SideName, sample: Sample) => void;
@@ -47,7 +47,7 @@ export async function interleaved(sides: Partial<Record<SideName, Side>>, option
   for (let round = 0; round <= options.rounds; round++) {
     for (const name of names) {
       await options.between?.();
-      const meter = CpuMeter.start(options.postgresPid);
+      const meter = CpuMeter.start(options.processes ?? []);
       const sample = await (sides[name] as Side)(round);
       const cpu = meter.stop();
       if (round === 0) continue;

@@ -43,7 +43,7 @@ export const commands: Row = async (context) => {
       },
       {
         rounds: context.rounds,
-        postgresPid: context.postgres.pid,
+        processes: [context.postgres.pid],
         onRound: (round, name, { value }) => context.progress(`round ${round}: ${name} ${Math.round(value)}/s`),
       },
     );

@@ -17,7 +17,7 @@ const down = (room: number): number => (room * 11 + 5) % ROOMS;
 const PROSE =
   'Shelves lean together here like old friends after a long evening, and something between them is humming a tune that you almost know.';
 
-/** A story without an end, generated: the same one for Fabula and, as ink source, for inkjs. */
+/** A story that hardly ever ends, generated: the same one for Fabula and, as ink source, for inkjs. */
 export const roomStory: Story = {
   fabula: 1,
   id: 'rooms',
@@ -29,7 +29,7 @@ export const roomStory: Story = {
     lamp: { type: 'bool', public: true, default: false },
   },
   passages: Object.fromEntries(Array.from({ length: ROOMS }, (_, room) => [id(room), passage(room)])),
-  endings: {},
+  endings: { out: { title: 'Out' } },
 };
 export const roomStoryText = canonicalStory(roomStory);
 export const compiledRooms: CompiledStory = compileStory(roomStory);
@@ -75,6 +75,7 @@ function passage(room: number): Passage {
       choice('right', right(room), { effects: [{ do: 'set', variable: 'lamp', to: guard('!lamp') }] }),
       choice('down', down(room), { visibleWhen: guard('gold >= 5 && lamp'), effects: [{ do: 'add', variable: 'gold', by: guard('-3') }] }),
       choice('back', left(right(room)), { visibleWhen: guard(`visits('${id(room)}') > 2 && gold % 2 == 0 || gold > 40`) }),
+      ...(room === 0 ? [choice('leave', 0, { label: 'leave', visibleWhen: guard('gold >= 900'), target: { end: 'out' } })] : []),
     ],
   };
 }
@@ -99,5 +100,5 @@ Room ${room}. ${PROSE} You carry {gold} coins.{lamp: The lamp burns.}{${id(room)
   -> ${id(down(room))}
 + {(${id(room)} > 2 && gold % 2 == 0) || gold > 40} [back to room ${left(right(room))}]
   -> ${id(left(right(room)))}
-`;
+${room === 0 ? '+ {gold >= 900} [leave]\n  -> END\n' : ''}`;
 }
