@@ -35,6 +35,12 @@ export class NodeMetrics {
     registers: [this.registry],
   });
 
+  private readonly subscriptions = new Gauge({
+    name: 'fabula_subscriptions',
+    help: 'Playthroughs that readers follow here now',
+    registers: [this.registry],
+  });
+
   command(type: string, outcome: string, ms: number): void {
     this.commands.inc({ command: type, outcome });
     this.seconds.observe({ command: type }, ms / 1_000);
@@ -42,6 +48,11 @@ export class NodeMetrics {
   engineEvent(name: string, value: number): void {
     if (name === 'batch_records') this.batch.observe(value);
     else this.engine.inc({ what: name }, value);
+  }
+  /** A reader follows a playthrough; call what is returned when that ends. */
+  subscribed(): () => void {
+    this.subscriptions.inc();
+    return () => this.subscriptions.dec();
   }
   alarm(): void {
     this.alarms.inc();

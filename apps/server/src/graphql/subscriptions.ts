@@ -59,15 +59,9 @@ export function serveSubscriptions(
         }
       },
       onDisconnect: (context) => clearTimeout(context.extra.expiry),
-      onSubscribe: (context, id, payload) => {
+      onSubscribe: (context, _id, payload) => {
         if (Object.keys(context.subscriptions).length > MAX_SUBSCRIPTIONS_PER_SOCKET) {
-          return [
-            asGraphQLError(
-              new FabulaError('RATE_LIMITED', `a socket carries at most ${MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions`),
-              context.extra,
-              id,
-            ),
-          ];
+          return [located(new FabulaError('RATE_LIMITED', `a socket carries at most ${MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions`))];
         }
         try {
           const document = parse(payload.query, { maxTokens: 2_000 });
@@ -76,7 +70,7 @@ export function serveSubscriptions(
           }
           assertWithinLimits(limits, schema, document, payload.variables ?? {}, payload.operationName ?? undefined);
         } catch (error) {
-          return [asGraphQLError(error, context.extra, id)];
+          return [located(error)];
         }
         return undefined;
       },
@@ -104,6 +98,12 @@ function tokenOf(parameters: Readonly<Record<string, unknown>> | undefined): str
   const { token, authorization, Authorization } = parameters ?? {};
   const given = token ?? authorization ?? Authorization;
   return typeof given === 'string' ? given.replace(/^Bearer /i, '') : undefined;
+}
+
+/** An error as `onError` takes it, which makes it public: only there, for what is public already has lost its code's origin. */
+function located(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  return new GraphQLError('', { originalError: error instanceof Error ? error : new Error(String(error)) });
 }
 
 function asGraphQLError(error: unknown, extra: Extra, id: string): GraphQLError {

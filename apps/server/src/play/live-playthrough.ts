@@ -24,6 +24,7 @@ export async function* followPlaythrough(
   let news: PlaythroughView | undefined;
   let newest: { state: PlaythroughState; partition: number; offset: number } | undefined;
   const stream = playthroughStream(id.toLowerCase());
+  const stopCounting = node.metrics.subscribed();
   const stopListening = node.onChanged((change) => {
     if (change.stream !== stream) return;
     newest = { state: change.state as PlaythroughState, partition: change.partition, offset: change.offset };
@@ -57,5 +58,6 @@ export async function* followPlaythrough(
     }
   } finally {
     stopListening();
+    stopCounting();
   }
 }
