@@ -10,6 +10,6 @@ const server = spawn(process.execPath, ['--enable-source-maps', 'dist/apps/serve
   cwd: root,
   stdio: 'inherit',
 });
-// Ctrl-C reaches the whole process group; the server stops cleanly by itself, so wait for it.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && server.kill(signal));
+// Ctrl-C in a terminal reaches the server by itself as well; being told twice does no harm, not being told would leave it running.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => server.kill(signal));
 server.once('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));

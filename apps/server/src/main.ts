@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     await writeServerFile(config, server.url);
     const samples =
       config.sampleStories && server.node.has('api') && server.node.has('engine') ? await publishSampleStories(server.node, root) : [];
-    if (samples.length > 0) logger.info({ stories: samples }, 'sample stories published');
+    if (samples.length > 0) process.stdout.write(`Published the sample stories: ${samples.join(', ')}\n`);
     process.stdout.write(`${await banner(server.url, server.node.developmentIssuer, process.uptime().toFixed(1))}\n`);
   } catch (error) {
     const expected = error instanceof DataDirectoryLocked || error instanceof DevelopmentIssuerRefused;
