@@ -93,6 +93,16 @@ describe('a subscription to a playthrough', () => {
     expect(await next(source)).toMatchObject({ turn: 5, status: 'ACTIVE', stateHash: back.stateHash });
   });
 
+  test('finds a playthrough that was started a moment ago, before the read models have it', async () => {
+    const { client } = connect({ token: reader.token });
+    for (let n = 0; n < 20; n++) {
+      const { playthrough } = await reader.start(STORY);
+      const source = follow(client, playthrough.id);
+      expect(await next(source)).toMatchObject({ turn: 0, stateHash: playthrough.stateHash });
+      await source.return?.();
+    }
+  });
+
   test('takes a bare token too, and carries a time-out that nobody asked for', async () => {
     const { playthrough } = await reader.start(STORY);
     const source = follow(connect({ token: reader.token }).client, playthrough.id);

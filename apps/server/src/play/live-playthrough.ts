@@ -1,12 +1,25 @@
 import { FabulaError } from '#lib/platform';
 import { playthroughStream, type PlaythroughState } from '#lib/playthrough';
-import { requireRole, type RequestContext } from '../http/auth.js';
+import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
 import type { FabulaNode } from '../node.js';
-import { findPlaythrough } from './find-playthrough.js';
+import { findPlaythrough, untilVisible } from './find-playthrough.js';
 import { PlaythroughView } from './playthrough-view.js';
 
 /** How often a followed playthrough is looked up when no news came: its owner may be another process. */
 const LOOK_AGAIN_MS = 500;
+
+/**
+ * A reader who has just started a playthrough follows it before the read models hold it: so nobody is told that it is not there until
+ * they have reached what the log held when they asked.
+ * @throws FabulaError NOT_YET_VISIBLE
+ */
+async function findJustStarted(node: FabulaNode, caller: Caller, id: string): Promise<PlaythroughView | undefined> {
+  const partition = node.partitionOf(playthroughStream(id.toLowerCase()));
+  const end = await node.log.end(partition);
+  if (end === 0) return undefined;
+  await untilVisible(node, [node.positionToken(partition, end - 1)]);
+  return findPlaythrough(node, caller, id);
+}
 
 /**
  * The playthrough as it is, then after each change, newest state only: a slow reader skips states between. Changes decided in this process
@@ -31,7 +44,7 @@ export async function* followPlaythrough(
     wake();
   });
   try {
-    const first = await findPlaythrough(node, caller, id);
+    const first = (await findPlaythrough(node, caller, id)) ?? (await findJustStarted(node, caller, id));
     if (first === undefined) throw new FabulaError('PLAYTHROUGH_NOT_FOUND', 'There is no such playthrough of yours.');
     yield first;
     let shown = first;
