@@ -1,6 +1,6 @@
 import { WINDOW_SIZE, type Rejection } from '#lib/decision';
 import type { ContentCache } from './content-cache.js';
-import { EngineFailure } from './engine-failure.js';
+import { commandReused, EngineFailure } from './engine-failure.js';
 import type { History } from './history.js';
 import type { HotStream } from './hot-set.js';
 import type { PendingCommand } from './pending-command.js';
@@ -18,7 +18,8 @@ export class Asides {
   ) {}
 
   async fetchContent(command: PendingCommand, hash: string): Promise<AsideEnd> {
-    if ((await this.content.load(hash)) !== undefined) return 'again';
+    command.story = await this.content.load(hash);
+    if (command.story !== undefined) return 'again';
     command.fail(new EngineFailure('VERSION_NOT_FOUND', `there is no story content with the hash ${hash}`));
     return 'answered';
   }
@@ -51,7 +52,7 @@ export class Asides {
       return 'answered';
     }
     if (first.commandDigest !== command.digest) {
-      throw new EngineFailure('COMMAND_REUSED', 'this commandId was used for another command');
+      throw commandReused();
     }
     return this.repeated(command, hot, first);
   }

@@ -15,7 +15,7 @@ import { sha256Hex, type Json } from '#lib/canonical';
 import type { LogRecord, Offset } from '#lib/log';
 import type { Clock, Ids } from '#lib/platform';
 import type { CompiledStory } from '#lib/story';
-import { EngineFailure } from './engine-failure.js';
+import { commandReused, EngineFailure } from './engine-failure.js';
 import type { HotStream } from './hot-set.js';
 import type { EngineLimits } from './limits.js';
 import type { PendingCommand } from './pending-command.js';
@@ -41,8 +41,9 @@ export type Dependent = { readonly command: PendingCommand; readonly hot: HotStr
   | { readonly kind: 'rejected'; readonly rejection: Rejection; readonly state: StreamState | null }
   /** The effect is there already: the batch may be what brings it. */
   | { readonly kind: 'nothing'; readonly state: StreamState }
-  /** The same command again. */
+  /** The same command again, or another one under its id. */
   | { readonly kind: 'echo'; readonly of: PlannedRecord }
+  | { readonly kind: 'reused' }
 );
 
 /** What became of adding one command. */
@@ -139,13 +140,11 @@ export class BatchPlan {
   }
 
   private repeated(command: PendingCommand, hot: HotStream, first: AcceptedCommand): Step {
-    if (first.commandDigest !== command.digest) {
-      return { kind: 'failed', failure: new EngineFailure('COMMAND_REUSED', 'this commandId was used for another command') };
-    }
-    if (first.offset < this.base) return { kind: 'duplicate', first };
+    const reused = first.commandDigest !== command.digest;
+    if (first.offset < this.base) return reused ? { kind: 'failed', failure: commandReused() } : { kind: 'duplicate', first };
     const of = this.records[first.offset - this.base];
     if (of === undefined || of.hot !== hot) throw new Error('a planned command has no record in its batch');
-    this.dependents.push({ kind: 'echo', command, hot, of });
+    this.dependents.push(reused ? { kind: 'reused', command, hot } : { kind: 'echo', command, hot, of });
     return PLANNED;
   }
 
@@ -154,7 +153,7 @@ export class BatchPlan {
     const state = this.stateOf(hot);
     const past = pending.past ?? undefined;
     const hash = kind.content(command, state, past);
-    const story = hash === undefined ? undefined : this.context.story(hash);
+    const story = hash === undefined ? undefined : (this.context.story(hash) ?? pending.storyOf(hash));
     if (hash !== undefined && story === undefined) return { kind: 'needs-content', hash };
 
     const known = { ...(story !== undefined && { story }), ...(past !== undefined && { past }) };

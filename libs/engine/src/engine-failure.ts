@@ -25,6 +25,8 @@ export class NotOwner extends EngineFailure {
   }
 }
 
+export const commandReused = (): EngineFailure => new EngineFailure('COMMAND_REUSED', 'this commandId was used for another command');
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -100,7 +100,7 @@ describe('Commands', () => {
     await gate.decide('stored');
     await Promise.all(inside.map(accepted));
     await engine.stop();
-    const bytes = await begun({ limits: { queueBytes: 1_500 } });
+    const bytes = await begun({ limits: { queueBytes: 500 } });
     void bytes.engine.execute(chooseRequest(bytes.id, 0));
     expect(await failure(bytes.engine.execute(chooseRequest(bytes.id, 1)))).toBe('OVERLOADED');
     await bytes.gate.decide('stored');

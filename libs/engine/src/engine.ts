@@ -122,6 +122,8 @@ export class Engine {
       const partition = partitionOf(request.stream, this.deps.log.partitions);
       const writer = this.writers.get(partition);
       if (writer === undefined) return reject(new NotOwner(`partition ${partition} belongs to another node`));
+      const { busy } = writer;
+      if (busy !== undefined) return reject(busy);
       let digest: string;
       try {
         digest = commandDigest(request.digestInput, request.actor);

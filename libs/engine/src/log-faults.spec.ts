@@ -36,6 +36,15 @@ describe('A log that is unavailable', () => {
     await engine.stop();
   });
 
+  it('fails a reused commandId whose first use it did not take', async () => {
+    const { engine, gate, id } = await begun();
+    const walk = chooseRequest(id, 0);
+    const both = [failure(engine.execute(walk)), failure(engine.execute({ ...walk, digestInput: 'other' }))];
+    await gate.decide('unavailable');
+    expect(await Promise.all(both)).toEqual(['LOG_UNAVAILABLE', 'LOG_UNAVAILABLE']);
+    await engine.stop();
+  });
+
   it('fails a rejection that is true only after the batch', async () => {
     const { engine, gate, id } = await begun();
     const door = failure(engine.execute(chooseRequest(id, 0, 'door')));
@@ -275,7 +284,7 @@ describe('Records that this version cannot read', () => {
   });
 
   it('by event type park that stream while its head goes on; others are not touched', async () => {
-    const { engine, gate, id, log, another } = await begun();
+    const { engine, gate, id, log, another, cold } = await begun();
     gate.open = true;
     const other = await accepted(engine.execute(startRequest()));
     // A newer Fabula plays the first stream on with an event that is not known here.
@@ -292,6 +301,14 @@ describe('Records that this version cannot read', () => {
     expect(await failure(engine.execute(chooseRequest(id, 1)))).toBe('PLAYTHROUGH_PARKED');
     expect(await failure(engine.execute(chooseRequest(id, 1)))).toBe('PLAYTHROUGH_PARKED');
     expect(await accepted(engine.execute(chooseRequest(other.state.id, 0)))).toMatchObject({ turn: 1 });
+    // Once the projector has passed the record, each command looks in the read models whether the stream was mended.
+    jest.spyOn(cold, 'position').mockResolvedValue(4);
+    await failure(engine.execute(chooseRequest(id, 0)));
+    await settled();
+    await failure(engine.execute(chooseRequest(id, 0)));
+    cold.calls.length = 0;
+    expect(await failure(engine.execute(chooseRequest(id, 0)))).toBe('PLAYTHROUGH_PARKED');
+    expect(cold.calls).toEqual(['load 1']);
     await engine.stop();
   });
 

@@ -4,7 +4,7 @@ import { Asides, type AsideEnd } from './asides.js';
 import { BatchAppender } from './batch-appender.js';
 import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
 import { ColdLoader, type Arrival } from './cold-loader.js';
-import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
+import { commandReused, EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { History } from './history.js';
 import type { HotStream } from './hot-set.js';
 import { PartitionHalted, PartitionState } from './partition-state.js';
@@ -16,7 +16,6 @@ import type { WriterContext, WriterStats } from './writer-context.js';
 type Refused = Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>;
 
 const RECOVERING = 'the partition is being recovered';
-const REUSED = 'this commandId was used for another command';
 
 /**
  * The only one who decides on a partition in this process. Round after round: complete the cold streams that arrived, decide what waits in
@@ -41,6 +40,7 @@ export class PartitionWriter {
   /** Ends the loop's wait for work. */
   private wake: (() => void) | undefined;
   private ticking = false;
+  private ticks = 0;
   private polling = false;
 
   constructor(
@@ -73,12 +73,16 @@ export class PartitionWriter {
     this.running = this.run();
   }
 
+  /** Why a command would be refused unread: cheap, so that an overload is answered before work is done for it. */
+  get busy(): EngineFailure | undefined {
+    if (this.problem !== undefined) return this.refusal(this.problem);
+    const { queueCommands, queueBytes } = this.context.limits;
+    if (this.pending.size < queueCommands && this.pendingBytes < queueBytes) return undefined;
+    return new EngineFailure('OVERLOADED', 'too many commands wait for this partition');
+  }
+
+  /** To be called only while not `busy`. */
   submit(command: PendingCommand): void {
-    const { limits } = this.context;
-    if (this.problem !== undefined) return command.fail(this.refusal(this.problem));
-    if (this.pending.size >= limits.queueCommands || this.pendingBytes + command.bytes > limits.queueBytes) {
-      return command.fail(new EngineFailure('OVERLOADED', 'too many commands wait for this partition'));
-    }
     this.pending.add(command);
     this.pendingBytes += command.bytes;
     this.enqueue(command);
@@ -267,7 +271,9 @@ export class PartitionWriter {
 
   private refuseParked(command: PendingCommand, reason: string): void {
     command.fail(new EngineFailure('PLAYTHROUGH_PARKED', `the stream is parked: ${reason}`));
+    // Once the projector has passed it, the next command loads it anew and finds whether it was mended.
     this.state.forget(command.request.stream);
+    this.poll();
   }
 
   // ---- cold streams
@@ -349,6 +355,7 @@ export class PartitionWriter {
       const { command, hot } = dependent;
       command.sent = false;
       if (overtaken.has(hot)) again.push(command);
+      else if (dependent.kind === 'reused') command.fail(commandReused());
       else if (dependent.kind === 'rejected') this.reject(command, hot, dependent);
       else if (dependent.kind === 'nothing')
         this.withoutRecord(command, hot, hot.state, () => this.asides.nothing(command, hot, dependent.state));
@@ -360,7 +367,7 @@ export class PartitionWriter {
 
   private answer(command: PendingCommand, { hot, record }: PlannedRecord, settled: Settled, duplicate = false): void {
     if (settled.kind === 'conflict') throw new Error('a conflict is no answer');
-    if (settled.kind === 'reused') return command.fail(new EngineFailure('COMMAND_REUSED', REUSED));
+    if (settled.kind === 'reused') return command.fail(commandReused());
     if (settled.kind === 'duplicate') return this.aside(command, this.asides.repeated(command, hot, settled.first));
     const { offset, version } = settled;
     const state = duplicate ? hot.state : settled.state;
@@ -403,7 +410,9 @@ export class PartitionWriter {
       expired = true;
     }
     if (expired) this.dropAnswered();
-    if (this.state.crowded && !this.polling) this.poll();
+    // Half full: look now and then. Full: somebody waits for the projector.
+    if (this.state.crowded && (!this.hasRoom || this.ticks % 10 === 0)) this.poll();
+    this.ticks++;
     if (this.pending.size > 0 || this.state.crowded) this.tickLater();
   }
 
@@ -415,6 +424,7 @@ export class PartitionWriter {
   }
 
   private poll(): void {
+    if (this.polling) return;
     this.polling = true;
     this.context.cold
       .position(this.partition)

@@ -1,3 +1,4 @@
+import type { CompiledStory } from '#lib/story';
 import type { CommandOutcome, CommandRequest } from './command.js';
 import { EngineFailure } from './engine-failure.js';
 import { roughSize } from './rough-size.js';
@@ -8,6 +9,8 @@ export class PendingCommand {
   readonly bytes: number;
   /** Fetched before deciding, when the command needs it; null: there is no such turn. */
   past: PastNarrative | null | undefined;
+  /** Loaded for this command: at hand for it even if the cache is too small to keep it. */
+  story: CompiledStory | undefined;
   /** Decisions that met a conflict. */
   attempts = 0;
   /** Its record may be in the log: a caller that stops waiting now does not know the outcome. */
@@ -27,6 +30,10 @@ export class PendingCommand {
     private readonly onAnswered: (command: PendingCommand) => void,
   ) {
     this.bytes = 400 + roughSize(request.digestInput) + roughSize(request.command);
+  }
+
+  storyOf(hash: string): CompiledStory | undefined {
+    return this.story?.hash === hash ? this.story : undefined;
   }
 
   get done(): boolean {
