@@ -1,0 +1,222 @@
+import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { Client, Pool } from 'pg';
+import { openSigningKey } from '#lib/audit';
+import { openDevelopmentIssuer, startEmbeddedPostgres, type EmbeddedPostgres, type UserRole } from '#lib/platform';
+import { exportStory } from '#lib/story-formats';
+import { ApiClient } from '../support/api-client.js';
+import { createTestDatabase } from '../support/postgres.js';
+import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
+import { chaosStory } from './chaos-story.js';
+import { pause } from './crowd.js';
+
+const ORIGIN = 'fabula.local';
+const KEYS = ['development-issuer.json', 'audit-signing.key'];
+
+export interface ArenaOptions {
+  readonly servers: number;
+  readonly partitions?: number;
+  /** A Postgres of this arena's own, which may be killed; otherwise a database of the run's cluster. */
+  readonly ownPostgres?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Real servers on one database, with everything that can be done to them; `close` takes all of it away again, whatever happened. */
+export class Arena {
+  readonly servers: (ServerProcess | undefined)[] = [];
+  readonly partitions: number;
+  /** Connection of the test's own, to look at what was stored. */
+  pool!: Pool;
+  databaseUrl = '';
+  private home = '';
+  private readonly dataDirs: string[] = [];
+  private postgres: EmbeddedPostgres | undefined;
+  private removeDatabase: () => Promise<void> = async () => undefined;
+  /** Processes that were stopped with SIGSTOP: they cannot end before they go on. */
+  private readonly frozen = new Set<number>();
+
+  private constructor(private readonly options: ArenaOptions) {
+    this.partitions = options.partitions ?? 4;
+  }
+
+  static async open(options: ArenaOptions): Promise<Arena> {
+    const arena = new Arena(options);
+    try {
+      await arena.prepare();
+    } catch (error) {
+      await arena.close();
+      throw error;
+    }
+    return arena;
+  }
+
+  private async prepare(): Promise<void> {
+    this.home = await temporaryDataDir();
+    if (this.options.ownPostgres === true) {
+      this.postgres = await startEmbeddedPostgres({ dir: path.join(this.home, 'cluster'), settings: { max_connections: '100' } });
+      this.databaseUrl = this.postgres.url('chaos');
+      const administrator = new Client({ connectionString: this.postgres.url() });
+      await administrator.connect();
+      await administrator.query('create database chaos').finally(() => administrator.end());
+      this.pool = new Pool({ connectionString: this.databaseUrl, max: 4 });
+      // Connections end when Postgres is killed: that is what we are here for.
+      this.pool.on('error', () => {});
+    } else {
+      const database = await createTestDatabase();
+      this.databaseUrl = database.url;
+      this.pool = database.pool;
+      this.removeDatabase = () => database.drop();
+    }
+    await this.layOutKeys();
+    for (let i = 0; i < this.options.servers; i++) await this.startServer(i);
+    await this.publishStory();
+  }
+
+  /** Every server has the same keys: tokens of one are good for all, and all sign as one audit. */
+  private async layOutKeys(): Promise<void> {
+    const first = path.join(this.home, 'server-0');
+    await mkdir(first);
+    await openDevelopmentIssuer(first, false);
+    await openSigningKey(path.join(first, 'audit-signing.key'), ORIGIN);
+    for (let i = 0; i < this.options.servers; i++) {
+      const dir = path.join(this.home, `server-${i}`);
+      this.dataDirs.push(dir);
+      if (i === 0) continue;
+      await mkdir(dir);
+      for (const key of KEYS) await copyFile(path.join(first, key), path.join(dir, key));
+    }
+  }
+
+  async startServer(i: number): Promise<ServerProcess> {
+    const env = {
+      FABULA_PARTITIONS: String(this.partitions),
+      FABULA_SAMPLE_STORIES: 'off',
+      FABULA_DATABASE_CONNECTIONS: '10',
+      ...this.options.env,
+    };
+    const server = await ServerProcess.start({ databaseUrl: this.databaseUrl, dataDir: this.dataDirs[i] as string, env });
+    this.servers[i] = server;
+    return server;
+  }
+
+  /** SIGKILL. */
+  async killServer(i: number): Promise<void> {
+    const server = this.server(i);
+    this.servers[i] = undefined;
+    await server.kill();
+  }
+
+  /** SIGSTOP: it holds what it holds, and says nothing. */
+  freezeServer(i: number): void {
+    const { pid } = this.server(i);
+    this.frozen.add(pid);
+    process.kill(pid, 'SIGSTOP');
+  }
+  thawServer(i: number): void {
+    const { pid } = this.server(i);
+    process.kill(pid, 'SIGCONT');
+    this.frozen.delete(pid);
+  }
+
+  /**
+   * SIGKILL to the postmaster at a moment when an append is under way (or, if none is seen, after a while); ends when Postgres runs again.
+   * @returns whether an append was seen under way at that moment
+   */
+  async killPostgres(about: () => void): Promise<boolean> {
+    const { postgres } = this;
+    const pid = postgres?.pid();
+    if (postgres === undefined || pid === undefined) throw new Error('there is no Postgres that may be killed');
+    const seen = await this.appendUnderWay();
+    about();
+    process.kill(pid, 'SIGKILL');
+    const deadline = Date.now() + 60_000;
+    while (postgres.pid() === undefined || postgres.pid() === pid) {
+      if (Date.now() > deadline) throw new Error('Postgres did not come back');
+      await pause(10);
+    }
+    return seen;
+  }
+
+  /** Waits for a moment at which Postgres is working on an append. */
+  async appendUnderWay(): Promise<boolean> {
+    const client = await this.pool.connect();
+    try {
+      for (let i = 0; i < 400; i++) {
+        const { rowCount } = await client.query(
+          `select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%update fabula.log_partitions%' and pid <> pg_backend_pid()`,
+        );
+        if ((rowCount ?? 0) > 0) return true;
+        await pause(1);
+      }
+      return false;
+    } finally {
+      client.release();
+    }
+  }
+
+  urls(): readonly string[] {
+    return this.servers.flatMap((server) => server?.url ?? []);
+  }
+  server(i: number): ServerProcess {
+    const server = this.servers[i];
+    if (server === undefined) throw new Error(`server ${i} does not run`);
+    return server;
+  }
+  async token(roles: readonly UserRole[], sub: string): Promise<string> {
+    return (await openDevelopmentIssuer(this.dataDirs[0] as string, false)).mintToken({ sub, roles, ttlSeconds: 24 * 3_600 });
+  }
+  readers(count: number): Promise<string[]> {
+    return Promise.all(Array.from({ length: count }, (_, i) => this.token(['reader'], `reader-${i}`)));
+  }
+  async api(roles: readonly UserRole[], i = 0): Promise<ApiClient> {
+    return new ApiClient(this.server(i).url, await this.token(roles, `arena-${roles.join('-')}`));
+  }
+
+  /** Address that the owner of a partition is reached under. */
+  async ownerOf(partition: number): Promise<string | undefined> {
+    const { rows } = await this.pool.query<{ address: string }>('select address from fabula.partition_owners where partition = $1', [
+      partition,
+    ]);
+    return rows[0]?.address;
+  }
+
+  /** The key that the notes must be signed with, and the newest notes that each server keeps outside the database. */
+  async notes(): Promise<{ readonly vkey: string; readonly outside: readonly string[] }> {
+    const { verifier } = await openSigningKey(path.join(this.dataDirs[0] as string, 'audit-signing.key'), ORIGIN);
+    const outside: string[] = [];
+    for (const dir of this.dataDirs) {
+      const files = await readdir(path.join(dir, 'audit-notes'), { recursive: true }).catch(() => []);
+      for (const file of files) if (file.endsWith('.note')) outside.push(await readFile(path.join(dir, 'audit-notes', file), 'utf8'));
+    }
+    return { vkey: verifier.vkey, outside };
+  }
+
+  async close(): Promise<void> {
+    for (const pid of this.frozen) process.kill(pid, 'SIGCONT');
+    await Promise.all(this.servers.map((server) => server?.kill()));
+    if (this.postgres !== undefined) await this.pool?.end();
+    await this.removeDatabase();
+    await this.postgres?.stop();
+    await rm(this.home, { recursive: true, force: true });
+  }
+
+  private async publishStory(): Promise<void> {
+    const author = await this.api(['author']);
+    const imported = await author.rest('POST', '/admin/stories?format=json', exportStory(chaosStory, 'json'));
+    if (imported.status !== 201) throw new Error(`the story was not imported: ${imported.text}`);
+    const { versionHash } = imported.body as { versionHash: string };
+    // The read models may be a moment behind the import.
+    for (let i = 0; ; i++) {
+      const { status, text } = await author.rest('POST', `/admin/stories/${chaosStory.id}/versions/${versionHash}/publish`);
+      if (status < 300) break;
+      if (i === 100) throw new Error(`the story was not published: ${text}`);
+      await pause(50);
+    }
+    for (let i = 0; ; i++) {
+      const reader = await this.api(['reader']);
+      if ((await reader.data<{ story: object | null }>('query { story(id: "chaos") { id } }')).story !== null) return;
+      if (i === 100) throw new Error('the published story is not seen');
+      await pause(50);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { isLong } from '../support/requirement.js';
+import { progress, verified } from '../support/verification.js';
+import { Arena } from './arena.js';
+import { chaosStory } from './chaos-story.js';
+import { countsOf, Crowd } from './crowd.js';
+import { checkDerived, settle } from './derived-checks.js';
+import { checkHistory } from './history-checker.js';
+import { History } from './history.js';
+import { notEnough } from './outcome-table.js';
+
+const CLIENTS = 64;
+const PLAYTHROUGHS = 8;
+const TURNS = isLong ? 6_000 : 250;
+const STEP = 50;
+
+/** Every kind of answer that this fight is to be checked with. */
+const OUTCOMES = [
+  'accepted',
+  'duplicate',
+  'refused TURN_STALE',
+  'refused COMMAND_REUSED',
+  'accepted rewind',
+  'accepted fork',
+  'accepted checkpoint',
+  'refused CHOICE_UNKNOWN',
+  'refused CHOICE_LOCKED',
+];
+
+describe('64 clients that fight over 8 playthroughs through two servers', () => {
+  let arena: Arena;
+  beforeAll(async () => {
+    arena = await Arena.open({ servers: 2 });
+  }, 120_000);
+  afterAll(() => arena?.close(), 60_000);
+
+  it(
+    'take each turn once, densely and in the order of real time, and whoever loses is told TURN_STALE',
+    async () => {
+      const history = new History();
+      const figures = await verified('5 contention', async () => {
+        const crowd = new Crowd({
+          ...{
+            urls: () => arena.urls(),
+            readers: await arena.readers(PLAYTHROUGHS),
+            devices: CLIENTS,
+            storyId: chaosStory.id,
+            seed: 5,
+            history,
+          },
+        });
+        const begun = performance.now();
+        await crowd.start();
+        const report = progress('5 contention');
+        const short = (): string[] => notEnough(history, { turns: 5_000, outcomes: OUTCOMES });
+        while (history.acceptedTurns < TURNS || (short().length > 0 && history.acceptedTurns < TURNS * 3)) {
+          await crowd.turns(STEP, 60_000);
+          report(history.acceptedTurns, TURNS, 'turns');
+        }
+        await crowd.stop();
+        const seconds = (performance.now() - begun) / 1_000;
+        const owners = new Set(await Promise.all([0, 1, 2, 3].map((partition) => arena.ownerOf(partition))));
+        await settle(arena);
+        const { truth, wrong, records, leaves } = await checkDerived(arena);
+        const violations = [...wrong, ...checkHistory(history, truth.playthroughs), ...losersWithoutWinner(history), ...short()];
+        expect(violations).toEqual([]);
+        expect(owners.size).toBe(2);
+        return {
+          ...{ clients: CLIENTS, playthroughs: PLAYTHROUGHS, servers: 2, attempts: history.attempts.length },
+          ...{ acceptedTurns: history.acceptedTurns, turnsPerSecond: Math.round(history.acceptedTurns / seconds), violations: 0 },
+          ...{ records, leaves, verdictsConflict: truth.verdicts.conflict, verdictsDuplicate: truth.verdicts.duplicate },
+          outcomes: countsOf(history),
+        };
+      });
+      expect(figures.violations).toBe(0);
+    },
+    isLong ? 1_800_000 : 120_000,
+  );
+});
+
+/** Of all who asked for the same turn of one playthrough, at most one was told that it is theirs; the others were not left without a word. */
+function losersWithoutWinner({ attempts }: History): string[] {
+  const winners = new Map<string, Set<string>>();
+  for (const { stream, turn, commandId, payload, saw } of attempts) {
+    if (stream === undefined || saw.kind !== 'accepted' || payload.startsWith('checkpoint')) continue;
+    const key = `${stream} turn ${turn}`;
+    winners.set(key, (winners.get(key) ?? new Set()).add(commandId));
+  }
+  return [...winners].filter(([, { size }]) => size > 1).map(([key, { size }]) => `${key} was given to ${size} commands`);
+}
