@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { wrapped } from './layout.js';
 import type { Terminal } from './terminal.js';
 
 /** All that a command may touch beside its arguments; specs give their own. */
@@ -28,14 +29,17 @@ export function noted(command: Command, given: Notes): Command {
   notes.set(command, given);
   const { details, examples = [], exits = [] } = given;
   const parts = [
-    ...(details === undefined ? [] : [details]),
+    ...(details === undefined ? [] : [wrapped(details, HELP_WIDTH)]),
     ...(examples.length === 0 ? [] : [['Examples:', ...examples.map((line) => `  ${line}`)].join('\n')]),
-    ...(exits.length === 0
-      ? []
-      : [['Exit codes:', ...exits.map(([code, meaning]) => `  ${String(code).padStart(2)}  ${meaning}`)].join('\n')]),
+    ...(exits.length === 0 ? [] : [`Exit codes:\n${exitLines(exits)}`]),
   ];
   return parts.length === 0 ? command : command.addHelpText('after', `\n${parts.join('\n\n')}`);
 }
+
+const HELP_WIDTH = 80;
+
+export const exitLines = (exits: NonNullable<Notes['exits']>): string =>
+  exits.map(([code, meaning]) => `  ${String(code).padStart(2)}  ${wrapped(meaning, HELP_WIDTH, '      ')}`).join('\n');
 
 /** Where a run of the program keeps the exit code of the command that ran. */
 export interface Ending {

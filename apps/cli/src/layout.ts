@@ -39,13 +39,24 @@ export function clipped(text: string, width: number): string {
   return `${out}…`;
 }
 
+/** Hashes and addresses may be wider than any line. */
+function pieces(word: string, room: number): readonly string[] {
+  if (widthOf(word) <= room) return [word];
+  const parts: string[] = [''];
+  for (const char of word) {
+    if (widthOf((parts.at(-1) ?? '') + char) > room) parts.push('');
+    parts[parts.length - 1] += char;
+  }
+  return parts;
+}
+
 /** Lines of at most `width`, broken between words; the author's own line breaks stay. Every line but the first gets `indent`. */
 export function wrapped(text: string, width: number, indent = ''): string {
   const room = Math.max(20, width - indent.length);
   const lines: string[] = [];
   for (const paragraph of plain(text).split('\n')) {
     let line = '';
-    for (const word of paragraph.split(/[ \t]+/)) {
+    for (const word of paragraph.split(/[ \t]+/).flatMap((whole) => pieces(whole, room))) {
       if (line !== '' && widthOf(line) + 1 + widthOf(word) > room) {
         lines.push(line);
         line = word;

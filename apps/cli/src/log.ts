@@ -7,7 +7,7 @@ import { duration, json, table } from './layout.js';
 import type { ProjectionStatus } from './projection.js';
 
 type Options = ConnectionOptions & { readonly json?: true };
-type DumpOptions = ConnectionOptions & { readonly partition: number; readonly from: bigint; readonly to?: bigint };
+type DumpOptions = ConnectionOptions & { readonly partition: number; readonly from?: bigint; readonly to?: bigint };
 
 /** Leaves that the server gives at once. */
 const PAGE = 1_000n;
@@ -34,7 +34,7 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
         .command('dump')
         .description('print the records of a partition as NDJSON, one audit leaf a line')
         .requiredOption('--partition <n>', 'the partition', wholeNumber(0, 4_095))
-        .option('--from <index>', 'first leaf', bigCount, 0n)
+        .option('--from <index>', 'first leaf (default: 0)', bigCount)
         .option('--to <index>', 'leaf to stop before (default: the end)', bigCount),
     ),
     {
@@ -82,7 +82,7 @@ async function status(cli: Cli, options: Options): Promise<number> {
   return EXIT.ok;
 }
 
-async function dump(cli: Cli, { partition, from, to, ...options }: DumpOptions): Promise<number> {
+async function dump(cli: Cli, { partition, from = 0n, to, ...options }: DumpOptions): Promise<number> {
   if (to !== undefined && to < from) throw wrongUsage('--to comes before --from.');
   const http = await connect(cli, options);
   let at = from;

@@ -5,7 +5,7 @@ import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { EXIT } from './exit-codes.js';
 import type { HttpClient } from './http-client.js';
-import { counted, json, oneLine, painter, table } from './layout.js';
+import { counted, duration, instant, json, oneLine, painter, table } from './layout.js';
 
 /** One turn as `GET /admin/playthroughs/{id}/turns` shows it to support. */
 interface SupportTurn {
@@ -50,19 +50,22 @@ async function show(cli: Cli, id: string, options: Options): Promise<number> {
     terminal.out(json({ id, turns }));
     return EXIT.ok;
   }
-  const started = turns[0]?.events[0];
+  const [first] = turns;
+  const started = first?.events[0];
+  const begun = Date.parse(first?.at ?? '');
   const paint = painter(terminal);
-  if (started !== undefined)
-    terminal.out(
-      `${paint('bold', oneLine(id))}  story ${oneLine(String(started['storyId']))}, version ${oneLine(String(started['versionHash'])).slice(0, 12)}\n\n`,
-    );
+  if (started !== undefined) {
+    const [story, version] = [started['storyId'], started['versionHash']].map((text) => oneLine(String(text)));
+    terminal.out(`${paint('bold', oneLine(id))}\n`);
+    terminal.out(`${paint('dim', `${story}, version ${version?.slice(0, 12)}, begun ${instant(begun)}`)}\n\n`);
+  }
   terminal.out(
     table(terminal, turns, [
       { title: 'turn', cell: ({ turn }) => turn },
-      { title: 'at', cell: ({ at }) => at.replace('T', ' ').replace(/\.\d+Z$/, 'Z') },
+      { title: 'after', cell: ({ at }) => duration(Date.parse(at) - begun) },
       { title: 'what', cell: ({ kind }) => kind.toLowerCase().replaceAll('_', ' ') },
       { title: 'passage', cell: ({ passageId }) => passageId, flexible: true },
-      { title: 'choice', cell: ({ label, choiceId }) => label || choiceId, flexible: true },
+      { title: 'choice', cell: ({ label, choiceId }) => (choiceId === '' ? '' : label), flexible: true },
       { title: 'state', cell: (turn) => turn.stateHash.slice(0, 8), tone: () => 'dim' },
     ]),
   );
@@ -88,7 +91,7 @@ async function replay(cli: Cli, id: string, options: Options): Promise<number> {
       }
       if (state === null || stateHash(state) !== row.stateHash)
         throw new BrokenFold(`the read model says ${row.stateHash}, the fold gives ${state === null ? 'nothing' : stateHash(state)}`);
-      turns++;
+      if (row.kind !== 'CHECKPOINT') turns++;
     } catch (error) {
       if (!(error instanceof BrokenFold) && !(error instanceof UnknownEvent)) throw error;
       report(false, { turn: row.turn, offset: row.offset, reason: error.message });

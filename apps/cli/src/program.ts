@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { auditCommands } from './audit.js';
-import type { Cli, Ending } from './cli.js';
+import { exitLines, type Cli, type Ending } from './cli.js';
 import { CliFailure, EXIT, EXIT_MEANINGS } from './exit-codes.js';
 import { keyCommands } from './keys.js';
 import { logCommands } from './log.js';
@@ -27,7 +27,7 @@ function assembled(cli: Cli, ending: Ending): Command {
     .showHelpAfterError('(--help tells more)');
   program.addHelpText(
     'after',
-    `\nExit codes:\n${EXIT_MEANINGS.map(([code, meaning]) => `  ${code}  ${meaning}`).join('\n')}\n\nEnvironment:\n  FABULA_URL, FABULA_TOKEN, FABULA_DATA_DIR (./.fabula), NO_COLOR`,
+    `\nExit codes:\n${exitLines(EXIT_MEANINGS)}\n\nEnvironment:\n  FABULA_URL, FABULA_TOKEN, FABULA_DATA_DIR (./.fabula), NO_COLOR`,
   );
   for (const add of [storyCommands, playthroughCommands, projectionCommands, logCommands, auditCommands, keyCommands, tokenCommand])
     add(program, cli, ending);

@@ -12,7 +12,7 @@ export interface Progress {
 const LINE_EVERY_MS = 5_000;
 
 /** A bar with rate and time to go, on the error stream so that the answer stays clean; lines where there is no terminal. */
-export function progress({ terminal, now }: Cli, title: string, unit: string): Progress {
+export function progress({ terminal, now }: Cli, title: string, [one, unit]: readonly [one: string, many: string]): Progress {
   const started = now();
   let first: number | undefined;
   const rateAt = (done: number): number => {
@@ -35,7 +35,7 @@ export function progress({ terminal, now }: Cli, title: string, unit: string): P
           `${title}: ${grouped(done)} of ${grouped(total)} ${unit}, ${grouped(Math.round(rate))}/s, ${eta(rate, total - done)}\n`,
         );
       },
-      stop: () => terminal.err(`${title}: ${counted(at.done, unit.replace(/s$/, ''), unit)} in ${duration(now() - started)}\n`),
+      stop: () => terminal.err(`${title}: ${counted(at.done, one, unit)} in ${duration(now() - started)}\n`),
     };
   }
   const bar = new SingleBar(

@@ -102,7 +102,7 @@ async function rebuild(cli: Cli, options: Options): Promise<number> {
   const { terminal } = cli;
   const http = await connect(cli, options);
   await http.post('/admin/projections/rebuild');
-  const bar = progress(cli, 'rebuilding', 'records');
+  const bar = progress(cli, 'rebuilding', ['record', 'records']);
   let last: RebuildState;
   try {
     last = await followRebuild(cli, http, bar);

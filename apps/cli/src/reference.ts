@@ -53,7 +53,7 @@ function section(path: readonly string[], command: Command): string {
       (option) =>
         [
           `\`${option.flags}\``,
-          `${option.description}${option.mandatory ? ' (needed)' : ''}${defaultOf(option.defaultValue)}${choicesOf(option.argChoices)}`,
+          `${option.description}${option.mandatory ? ' (needed)' : ''}${defaultOf(option.defaultValueDescription ?? option.defaultValue)}${choicesOf(option.argChoices)}`,
         ] as const,
     ),
   ];

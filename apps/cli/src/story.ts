@@ -181,7 +181,7 @@ async function play(cli: Cli, file: string, options: FormatOption & PlayOptions)
   }
   if (seed !== undefined) throw wrongUsage('--auto has its own seed: leave --seed out.');
   if (auto === '') throw wrongUsage('The seed is empty.');
-  const bar = runs >= 100 && !options.json ? progress(cli, 'playing', 'runs') : undefined;
+  const bar = runs >= 100 && !options.json ? progress(cli, 'playing', ['run', 'runs']) : undefined;
   let result: AutoPlay;
   try {
     result = autoPlay(story, auto, { turns, runs, onRun: (done) => done % 16 === 0 && bar?.update(done, runs) });
@@ -338,10 +338,12 @@ async function importFile(
     if (value.lint.length > 0) terminal.out(problemsText(terminal, value.lint));
     if (value.notImported.length > 0)
       terminal.out(`${paint('bold', `Not taken over (${value.notImported.length})`)}\n${notImportedText(terminal, value.notImported)}`);
+    const [tone, mark] = error > 0 ? (['red', '✗'] as const) : (['green', '✓'] as const);
     terminal.out(
-      `${paint(error > 0 ? 'red' : 'green', error > 0 ? '✗' : '✓')} ${oneLine(value.storyId)} ${value.versionHash} ${status === 201 ? 'is a new draft' : 'was there already'}: ${summary(value.lint)}\n`,
+      `${paint(tone, mark)} ${oneLine(value.storyId)} ${status === 201 ? 'is a new draft' : 'was there already'}: ${summary(value.lint)}\n`,
     );
-    if (error === 0) terminal.out(paint('dim', `  publish it: fabula story publish ${oneLine(value.storyId)} ${value.versionHash}\n`));
+    terminal.out(`  version ${value.versionHash}\n`);
+    if (error === 0) terminal.out(paint('dim', `  publish it: fabula story publish ${oneLine(value.storyId)} HASH\n`));
   }
   return error > 0 ? EXIT.problems : EXIT.ok;
 }

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { USER_ROLES, type UserRole } from '#lib/platform';
 import { seconds } from './arguments.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
@@ -21,7 +21,7 @@ export function tokenCommand(program: Command, cli: Cli, ending: Ending): void {
       .description('make a token for a local development server')
       .requiredOption('--role <roles>', `separated by commas: ${USER_ROLES.join(', ')}`, roles)
       .option('--sub <name>', 'whose token it is', subject, 'developer')
-      .option('--ttl <duration>', 'how long it is good for, like 15m, 12h, 1d', seconds, 86_400)
+      .addOption(new Option('--ttl <duration>', 'how long it is good for, like 15m, 12h, 1d').argParser(seconds).default(86_400, '1d'))
       .option('--json', 'for programs'),
     {
       details: 'Signs with the development issuer of the data directory (FABULA_DATA_DIR); refused when NODE_ENV=production.',

@@ -1,0 +1,195 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { EXIT_CODES, Proofs, type LogName } from '#lib/audit';
+import { audited, testSigner, type Audited } from '../../../libs/audit/src/testing/audited.js';
+import type { MemoryAuditStore } from '#lib/audit';
+import { commandLineReference } from './program.js';
+import { recorded, server } from './testing/recorded.js';
+
+const { vkey } = testSigner.verifier;
+const URL_AND_TOKEN = ['--url', 'http://fabula.test', '--token', 't'];
+
+describe('fabula audit', () => {
+  let folder: string;
+  let history: Audited<MemoryAuditStore>;
+  let bundle: Buffer;
+  const file = (name: string, content: string | Buffer): string => {
+    const full = path.join(folder, name);
+    writeFileSync(full, content);
+    return full;
+  };
+  const note = async (log: LogName): Promise<string> => (await history.store.latestNote(log, history.logId))?.note ?? '';
+
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'fabula-cli-'));
+    history = audited(11);
+    await history.round(6);
+    bundle = await history.bundle();
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  describe('verify', () => {
+    test('ends with 0 for a genuine bundle and says what it cannot show', async () => {
+      const kept = file('kept.note', await note('root'));
+      const { code, out } = await recorded(['audit', 'verify', file('good.tar', bundle), '--key', vkey, '--previous', kept]);
+      expect(code).toBe(0);
+      expect(out).toContain('✓ Verified');
+      expect(out).toContain('the key that you gave');
+      expect(out).toContain('that every record reached the log');
+    });
+
+    test('takes the key from a file, and without one says that the bundle vouches for itself', async () => {
+      const good = file('good.tar', bundle);
+      expect((await recorded(['audit', 'verify', good, '--key', file('audit.vkey', `${vkey}\n`)])).code).toBe(0);
+      expect((await recorded(['audit', 'verify', good])).out).toContain("the bundle's own key: give yours with --key");
+    });
+
+    test('ends with the code of the tampering, and names and places it', async () => {
+      const at = bundle.indexOf('"verdict":"accepted"') + '"verdict":"'.length;
+      const changed = Buffer.from(bundle);
+      changed[at] = 'b'.charCodeAt(0);
+      const bad = file('bad.tar', changed);
+      const asJson = await recorded(['audit', 'verify', bad, '--key', vkey, '--json']);
+      const report = JSON.parse(asJson.out) as {
+        ok: boolean;
+        exitCode: number;
+        findings: { kind: keyof typeof EXIT_CODES; where: { file?: string } }[];
+      };
+      expect(report.ok).toBe(false);
+      expect(asJson.code).toBe(report.exitCode);
+      expect(Object.values(EXIT_CODES)).toContain(asJson.code);
+      const people = await recorded(['audit', 'verify', bad, '--key', vkey]);
+      expect(people.out).toContain('✗ Not genuine');
+      expect(people.out).toContain(report.findings[0]?.kind);
+      expect(people.out).toMatch(/entries-000000\.ndjson, line \d+/);
+      const cut = await recorded(['audit', 'verify', file('cut.tar', bundle.subarray(0, bundle.length >> 1)), '--key', vkey]);
+      expect(cut.code).toBe(EXIT_CODES.TRUNCATION);
+    });
+
+    test.each([
+      ['a missing bundle', () => ['no-such.tar'], 'cannot be read'],
+      ['a broken key', () => [file('good.tar', bundle), '--key', 'x+00000000+y'], 'The key cannot be used'],
+      ['a missing key file', () => [file('good.tar', bundle), '--key', 'no-such.vkey'], 'cannot be read'],
+    ])('ends with 2 for %s', async (_what, argv, says) => {
+      const { code, err } = await recorded(['audit', 'verify', ...argv()]);
+      expect([code, err]).toEqual([2, expect.stringContaining(says)]);
+    });
+  });
+
+  describe('prove', () => {
+    const answers = async (
+      change: (proof: Record<string, unknown>) => Record<string, unknown> = (proof) => proof,
+    ): Promise<Record<string, unknown>> => {
+      const size = (await history.store.latestNote('p0', history.logId))?.size ?? 0n;
+      const proof = await new Proofs(history.store, history.logId).inclusion('p0', 2n, size);
+      return {
+        'GET /audit/logs': {
+          logId: history.logId,
+          verifierKey: vkey,
+          logs: [
+            {
+              log: 'p0',
+              origin: `${testSigner.verifier.name}/${history.logId}/p0`,
+              size: String(size),
+              signedSize: String(size),
+              signedAt: null,
+            },
+          ],
+        },
+        'GET /audit/logs/p0/checkpoint': await note('p0'),
+        'GET /audit/logs/p0/proof/inclusion': change({
+          log: 'p0',
+          index: '2',
+          size: String(size),
+          leaf: proof.leaf.toString('utf8'),
+          hashes: proof.hashes.map((hash) => hash.toString('base64')),
+        }),
+      };
+    };
+    const prove = async (given: Record<string, unknown>, ...more: readonly string[]) =>
+      recorded(['audit', 'prove', '--log', 'p0', '--index', '2', ...more, ...URL_AND_TOKEN], { fetch: server(given).fetch });
+
+    test('checks leaf, path and signature here, and shows each step', async () => {
+      const { code, out } = await prove(await answers(), '--key', vkey);
+      expect(out).toContain('✓ the leaf is in the signed tree');
+      expect(out).toMatch(/1\. Leaf 2 of p0[^]*5\. The note is signed by/);
+      expect(code).toBe(0);
+      expect(JSON.parse((await prove(await answers(), '--json')).out)).toMatchObject({ ok: true, index: '2', vkey });
+    });
+
+    test.each([
+      [
+        'another leaf',
+        (proof: Record<string, unknown>) => ({ ...proof, leaf: String(proof['leaf']).replace('"index":"2"', '"index":"3"') }),
+      ],
+      ['a changed leaf', (proof: Record<string, unknown>) => ({ ...proof, leaf: `${String(proof['leaf'])} ` })],
+      [
+        'another path',
+        (proof: Record<string, unknown>) => ({
+          ...proof,
+          hashes: (proof['hashes'] as string[]).map(() => Buffer.alloc(32).toString('base64')),
+        }),
+      ],
+      ['a path that is none', (proof: Record<string, unknown>) => ({ ...proof, hashes: ['x'] })],
+    ])('ends with 1 for %s', async (_what, change) => {
+      const { code, out } = await prove(await answers(change));
+      expect([code, out]).toEqual([1, expect.stringContaining('✗ the proof does not lead to the signed root')]);
+    });
+
+    test('ends with 1 when the note is of another tree or signed by another key', async () => {
+      const given = await answers();
+      const foreign = await prove({ ...given, 'GET /audit/logs/p0/checkpoint': await note('root') });
+      expect([foreign.code, foreign.err]).toEqual([1, expect.stringContaining('The note is of ')]);
+      const unsigned = await prove({
+        ...given,
+        'GET /audit/logs/p0/checkpoint': (await note('p0')).replace(/— .*/, (line) => `${line.slice(0, -4)}AAAA`),
+      });
+      expect([unsigned.code, unsigned.err]).toEqual([1, expect.stringContaining('not signed by the key')]);
+    });
+  });
+
+  test('checkpoint prints the exact note, and lists all trees without a name', async () => {
+    const logs = {
+      logId: 'l',
+      verifierKey: vkey,
+      logs: [{ log: 'root', origin: 'o', size: '7', signedSize: '6', signedAt: '2026-11-23T18:00:00.000Z' }],
+    };
+    const { fetch } = server({ 'GET /audit/logs/root/checkpoint': await note('root'), 'GET /audit/logs': logs });
+    expect(await recorded(['audit', 'checkpoint', 'root', ...URL_AND_TOKEN], { fetch })).toEqual({
+      code: 0,
+      out: await note('root'),
+      err: '',
+    });
+    expect((await recorded(['audit', 'checkpoint', ...URL_AND_TOKEN], { fetch })).out).toMatch(/root +7 +6 +2026-11-23 18:00:00Z +o/);
+    expect((await recorded(['keys', 'show', ...URL_AND_TOKEN], { fetch })).out).toBe(`${vkey}\n`);
+  });
+});
+
+describe('the command line reference', () => {
+  test('lists every command with its options, and every exit code of verify', () => {
+    const text = commandLineReference();
+    for (const name of [
+      'story lint',
+      'story play',
+      'playthrough replay',
+      'projection parked',
+      'log topics',
+      'audit prove',
+      'keys show',
+      'token',
+    ])
+      expect(text).toContain(`## fabula ${name}\n`);
+    for (const code of Object.values(EXIT_CODES)) expect(text).toContain(`| ${code} | `);
+    expect(text).toContain('| `--ttl <duration>` | how long it is good for, like 15m, 12h, 1d; default `1d` |');
+  });
+
+  test('help of every command fits 80 columns and ends with 0', async () => {
+    const names = [...commandLineReference().matchAll(/^## fabula (.+)$/gm)].map(([, name]) => (name ?? '').split(' '));
+    expect(names.length).toBeGreaterThan(20);
+    for (const name of names) {
+      const { code, out } = await recorded([...name, '--help']);
+      expect([name, code, out.split('\n').filter((line) => line.length > 80)]).toEqual([name, 0, []]);
+    }
+  });
+});
