@@ -33,6 +33,10 @@ describe('The simulation finds a planted bug:', () => {
     const bug = await found(plant);
     seeds.push(bug === undefined ? `${name}: not found` : `${name}: seed ${bug.seed}: ${bug.violation.split('\n')[0]}`);
     expect(bug).toBeDefined();
+    // It was the bug: without it the same seed is clean.
+    planted.admit = undefined;
+    jest.restoreAllMocks();
+    expect((await runSeed(bug?.seed ?? 0)).violations).toEqual([]);
   };
 
   afterEach(() => {
