@@ -1,0 +1,260 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import {
+  checkConsistency,
+  checkInclusion,
+  leafHash,
+  leafIndex,
+  openCheckpointNote,
+  parseVerifierKey,
+  treeSize,
+  verifyBundle,
+  type CheckpointNote,
+  type Leaf,
+} from '#lib/audit';
+import { ApiClient, type Payload } from '../support/api-client.js';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+import { ServerProcess } from '../support/server-process.js';
+import { seeded, walk } from './auto-player.js';
+import { eventually } from './expectations.js';
+import { complaintsOf } from './server-log.js';
+
+jest.setTimeout(60_000);
+
+interface Logs {
+  readonly logId: string;
+  readonly verifierKey: string;
+  readonly logs: readonly { readonly log: string; readonly origin: string; readonly size: string; readonly signedSize: string }[];
+}
+interface Hits {
+  readonly hits: readonly { readonly log: string; readonly index: string; readonly leaf: Leaf }[];
+  readonly next: string | null;
+}
+
+describe('compliance', () => {
+  let database: TestDatabase;
+  let server: ServerProcess;
+  let compliance: ApiClient;
+  let folder: string;
+  /** Every turn that the API acknowledged, and who asked. */
+  const acknowledged: Payload[] = [];
+  let playthroughId: string;
+  /** The correlation id that a front end made and sent. */
+  const ours = randomUUID();
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'fabula-audit-'));
+    database = await createTestDatabase();
+    server = await ServerProcess.start({ databaseUrl: database.url, env: { FABULA_CHECKPOINT_INTERVAL_MS: '100' } });
+    compliance = new ApiClient(server.url, await server.token(['compliance']));
+    for (let n = 0; n < 4; n++) {
+      const reader = new ApiClient(server.url, await server.token(['reader'], `reader-${n}`));
+      const { start, steps, last } = await walk(reader, n % 2 === 0 ? 'the-cloakroom' : 'the-inspector-of-bells', n, 20);
+      acknowledged.push(start, ...steps.map(({ answer }) => answer));
+      playthroughId = last.id;
+    }
+    const reader = new ApiClient(server.url, await server.token(['reader'], 'reader-correlated'));
+    const { playthrough } = await reader.start('the-cloakroom');
+    const choiceId = playthrough.moment.choices.find(({ enabled }) => enabled)?.id;
+    const query = `mutation ($input: ChooseInput!) { choose(input: $input) { correlationId turn position } }`;
+    const input = { playthroughId: playthrough.id, choiceId, turn: 0, commandId: randomUUID() };
+    const { data } = await reader.graphql<{ choose: Payload }>(query, { input }, { 'x-correlation-id': ours });
+    expect(data?.choose.correlationId).toBe(ours);
+    await eventually(async () => {
+      const { logs } = await trees();
+      const all = logs.filter(({ log }) => log !== 'root').reduce((sum, { signedSize }) => sum + Number(signedSize), 0);
+      return all > acknowledged.length && (await search(`correlationId=${ours}`)).hits.length > 0 ? true : undefined;
+    }, 'all that was played is in signed trees');
+  });
+  afterAll(async () => {
+    expect(complaintsOf(server)).toEqual([]);
+    await server.stop();
+    await database.drop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const get = async <T>(where: string): Promise<T> => {
+    const { status, body, text } = await compliance.rest('GET', where);
+    if (status !== 200) throw new Error(`${where} answered ${status}: ${text}`);
+    return body as T;
+  };
+  const trees = (): Promise<Logs> => get<Logs>('/audit/logs');
+  const search = (query: string): Promise<Hits> => get<Hits>(`/audit/search?${query}`);
+  const noteOf = async (log: string): Promise<CheckpointNote> => {
+    const { verifierKey, logs } = await trees();
+    const { text } = await compliance.rest('GET', `/audit/logs/${log}/checkpoint`);
+    const note = openCheckpointNote(text, [parseVerifierKey(verifierKey)]);
+    expect(note.origin).toBe(logs.find((one) => one.log === log)?.origin);
+    return note;
+  };
+  /** Leaves as the exact bytes they were hashed as. */
+  const leavesOf = async (log: string): Promise<Buffer[]> => {
+    const { text, headers } = await compliance.rest('GET', `/audit/logs/${log}/entries`);
+    expect(headers.get('content-type')).toContain('ndjson');
+    const lines = text.split('\n');
+    expect(lines.pop()).toBe('');
+    return lines.map((line) => Buffer.from(line, 'utf8'));
+  };
+  const hashes = (list: readonly string[]): Buffer[] => list.map((text) => Buffer.from(text, 'base64'));
+
+  test('every log has a signed note under one key, its size covering what was played', async () => {
+    const { logs, verifierKey, logId } = await trees();
+    expect(logs.map(({ log }) => log)).toEqual(expect.arrayContaining(['p0', 'p1', 'p2', 'p3', 'root']));
+    for (const { log, origin } of logs) {
+      const note = await noteOf(log);
+      expect(origin).toContain(logId);
+      expect(note.size > 0n).toBe(true);
+    }
+    // Another key does not open them.
+    const strange = (await noteOf('p0')).origin;
+    expect(verifierKey).not.toContain(strange);
+  });
+
+  test('every turn that a reader was told of has its leaf, once, accepted', async () => {
+    const leaves = (await Promise.all(['p0', 'p1', 'p2', 'p3'].map(leavesOf)))
+      .flat()
+      .map((bytes) => JSON.parse(bytes.toString('utf8')) as Leaf);
+    for (const { position, correlationId, playthrough, turn } of acknowledged) {
+      const { o, p } = JSON.parse(Buffer.from(position, 'base64url').toString('utf8')) as { o: number; p: number };
+      const at = leaves.filter((leaf) => leaf.partition === p && leaf.offset === String(o));
+      expect(at).toHaveLength(1);
+      expect(at[0]).toMatchObject({ verdict: 'accepted', correlationId, envelope: { stream: `playthrough/${playthrough.id}` } });
+      const turns = at[0]?.events?.flatMap((event) => (event.turn === undefined ? [] : [event.turn])) ?? [];
+      if (turn > 0) expect(turns).toContain(turn);
+      expect(at[0]?.events?.at(-1)?.stateHash).toBe(playthrough.stateHash);
+    }
+  });
+
+  test('each leaf names the hash of the leaf before it', async () => {
+    for (const log of ['p0', 'p1', 'p2', 'p3']) {
+      let previous: string | null = null;
+      for (const bytes of await leavesOf(log)) {
+        const leaf = JSON.parse(bytes.toString('utf8')) as Leaf;
+        expect(leaf.previousLeaf).toBe(previous);
+        previous = leafHash(bytes).toString('hex');
+      }
+    }
+  });
+
+  test('inclusion of every leaf of a log is proved against its note, and no other leaf is', async () => {
+    const { log } = (await search(`correlationId=${ours}`)).hits[0] as Hits['hits'][number];
+    const note = await noteOf(log);
+    const leaves = (await leavesOf(log)).slice(0, Number(note.size));
+    for (const [index, bytes] of leaves.entries()) {
+      const proof = await get<{ size: string; leaf: string; hashes: string[] }>(
+        `/audit/logs/${log}/proof/inclusion?index=${index}&size=${note.size}`,
+      );
+      expect(proof.leaf).toBe(bytes.toString('utf8'));
+      const holds = (leaf: Buffer): boolean =>
+        checkInclusion(hashes(proof.hashes), treeSize(note.size), note.root, leafIndex(index), leafHash(leaf));
+      expect(holds(bytes)).toBe(true);
+      expect(holds(Buffer.from(bytes.toString('utf8').replace('"accepted"', '"conflict"')))).toBe(false);
+    }
+    expect((await compliance.rest('GET', `/audit/logs/${log}/proof/inclusion?index=${note.size}&size=${note.size}`)).status).toBe(400);
+  });
+
+  test('a later note is proved to continue an earlier one', async () => {
+    const earlier = await noteOf('p0');
+    const reader = new ApiClient(server.url, await server.token(['reader'], 'reader-late'));
+    const later = await eventually(async () => {
+      await reader.start('the-cloakroom');
+      const note = await noteOf('p0');
+      return note.size > earlier.size ? note : undefined;
+    }, 'p0 has grown and is signed again');
+    const proof = await get<{ hashes: string[] }>(`/audit/logs/p0/proof/consistency?from=${earlier.size}&to=${later.size}`);
+    const holds = (root: Buffer): boolean => checkConsistency(hashes(proof.hashes), later.size, later.root, earlier.size, root);
+    expect(holds(earlier.root)).toBe(true);
+    expect(holds(later.root)).toBe(false);
+  });
+
+  test('a decision is found by the correlation id that a front end sent, by playthrough and by actor', async () => {
+    const { hits } = await search(`correlationId=${ours}`);
+    expect(hits).toHaveLength(1);
+    expect(hits[0]?.leaf).toMatchObject({ verdict: 'accepted', correlationId: ours, events: [{ type: 'ChoiceMade', turn: 1 }] });
+    const actor = hits[0]?.leaf.actor?.id as string;
+    const byActor = await search(`actor=${encodeURIComponent(actor)}`);
+    expect(byActor.hits.map(({ leaf }) => leaf.events?.[0]?.type)).toEqual(['PlaythroughStarted', 'ChoiceMade']);
+    // A pseudonym, not the token's subject.
+    expect(actor).not.toContain('reader-correlated');
+
+    const all: string[] = [];
+    let after: string | null = '';
+    while (after !== null) {
+      const page: Hits = await search(`playthroughId=${playthroughId}&first=7${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`);
+      all.push(...page.hits.map(({ leaf }) => String(leaf.correlationId)));
+      after = page.next;
+    }
+    const wanted = acknowledged.filter(({ playthrough }) => playthrough.id === playthroughId).map(({ correlationId }) => correlationId);
+    expect(all).toEqual(wanted);
+    expect((await search(`correlationId=${randomUUID()}`)).hits).toEqual([]);
+    expect((await compliance.rest('GET', '/audit/search')).status).toBe(400);
+    expect((await compliance.rest('GET', `/audit/search?actor=x&after=nonsense`)).status).toBe(400);
+  });
+
+  test('an export is ordered, followed, downloaded and verified offline; any byte of it that is flipped is found', async () => {
+    const ordered = await compliance.rest('POST', '/audit/exports', {});
+    expect(ordered.status).toBe(202);
+    const { id } = ordered.body as { id: string };
+    const job = await eventually(async () => {
+      const now = await get<{ state: string; leavesWritten: number; leavesTotal: number; error: string | null }>(`/audit/exports/${id}`);
+      if (now.state === 'failed') throw new Error(String(now.error));
+      return now.state === 'done' ? now : undefined;
+    }, 'the export is done');
+    expect(job.leavesWritten).toBe(job.leavesTotal);
+    expect(job.leavesTotal).toBeGreaterThan(acknowledged.length);
+    const answer = await fetch(`${server.url}/audit/exports/${id}/download`, { headers: { authorization: `Bearer ${compliance.token}` } });
+    expect(answer.status).toBe(200);
+    const bundle = Buffer.from(await answer.arrayBuffer());
+    const file = path.join(folder, 'proof.tar');
+    await writeFile(file, bundle);
+    const { verifierKey } = await trees();
+    const report = await verifyBundle(file, { vkey: verifierKey });
+    expect(report).toMatchObject({ ok: true, exitCode: 0, findings: [], keyTrusted: 'given' });
+    expect(report.trees.reduce((sum, { leaves }) => sum + leaves, 0)).toBe(job.leavesTotal);
+
+    const random = seeded(7);
+    const text = bundle.toString('latin1');
+    // The places that matter most by name, and some anywhere.
+    const places = [text.indexOf('"verdict":"accepted"') + 12, text.indexOf('"choice":"') + 10, text.indexOf('\u2014') + 10];
+    while (places.length < 40) places.push(random(bundle.length));
+    for (const place of places.filter((at) => at >= 12)) {
+      const changed = Buffer.from(bundle);
+      changed[place] = (changed[place] as number) ^ 1;
+      const tampered = path.join(folder, 'tampered.tar');
+      await writeFile(tampered, changed);
+      const found = await verifyBundle(tampered, { vkey: verifierKey });
+      expect([place, found.ok, found.exitCode >= 10 && found.exitCode <= 19]).toEqual([place, false, true]);
+      expect(found.findings[0]?.message).not.toBe('');
+    }
+    const leaf = Buffer.from(bundle);
+    leaf[places[0] as number] = 'A'.charCodeAt(0);
+    await writeFile(file, leaf);
+    expect(await verifyBundle(file, { vkey: verifierKey })).toMatchObject({ ok: false, findings: [{ kind: 'LEAF', exitCode: 16 }] });
+    expect((await readFile(file)).equals(bundle)).toBe(false);
+  });
+
+  test('an export of a range holds that range; one that is not there, or not one’s own to name, is refused', async () => {
+    const wrong: readonly object[] = [
+      { ranges: [] },
+      { ranges: [{ log: 'p99' }] },
+      { ranges: [{ log: '../p0' }] },
+      { ranges: [{ log: 'p0', from: '-1' }] },
+      { ranges: [{ log: 'p0', to: '99999999' }] },
+      { range: [] },
+    ];
+    for (const body of wrong) {
+      const { status, body: problem } = await compliance.rest('POST', '/audit/exports', body);
+      expect([JSON.stringify(body), status >= 400 && status < 500, typeof (problem as { code?: string }).code]).toEqual([
+        JSON.stringify(body),
+        true,
+        'string',
+      ]);
+    }
+    for (const id of [randomUUID(), 'x', '..%2f..%2fetc%2fpasswd']) {
+      const { status, body } = await compliance.rest('GET', `/audit/exports/${id}`);
+      expect([status, (body as { code: string }).code]).toEqual([404, 'EXPORT_NOT_FOUND']);
+    }
+  });
+});
