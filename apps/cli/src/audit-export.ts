@@ -6,7 +6,7 @@ import { connect, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
 import type { HttpClient } from './http-client.js';
 import { byteSize, counted, json, oneLine, painter } from './layout.js';
-import { progress } from './progress.js';
+import { progress, BYTES, things } from './progress.js';
 
 export interface ExportCommand {
   readonly out: string;
@@ -56,7 +56,7 @@ const exists = (file: string): Promise<boolean> =>
   );
 
 async function written(cli: Cli, http: HttpClient, ordered: ExportAnswer): Promise<ExportAnswer> {
-  const bar = progress(cli, 'exporting', ['leaf', 'leaves']);
+  const bar = progress(cli, 'exporting', things('leaf', 'leaves'));
   try {
     for (let job = ordered; ; job = await http.get<ExportAnswer>(`/audit/exports/${encodeURIComponent(ordered.id)}`)) {
       bar.update(job.leavesWritten, job.leavesTotal);
@@ -72,7 +72,7 @@ async function written(cli: Cli, http: HttpClient, ordered: ExportAnswer): Promi
 async function download(cli: Cli, http: HttpClient, id: string, wanted: NonNullable<ExportAnswer['file']>, out: string): Promise<void> {
   const response = await http.response(`/audit/exports/${encodeURIComponent(id)}/download`);
   const part = `${out}.part`;
-  const bar = progress(cli, 'downloading', ['byte', 'bytes']);
+  const bar = progress(cli, 'downloading', BYTES);
   const digest = createHash('sha256');
   let bytes = 0;
   try {

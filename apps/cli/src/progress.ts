@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress';
-import { counted, duration, grouped } from './layout.js';
+import { byteSize, counted, duration, grouped } from './layout.js';
 import type { Cli } from './cli.js';
 
 export interface Progress {
@@ -8,11 +8,19 @@ export interface Progress {
   stop(): void;
 }
 
+/** How amounts are written: within the bar, and in a sentence. */
+export interface Amounts {
+  readonly short: (amount: number) => string;
+  readonly full: (amount: number) => string;
+}
+export const things = (one: string, many = `${one}s`): Amounts => ({ short: grouped, full: (count) => counted(count, one, many) });
+export const BYTES: Amounts = { short: byteSize, full: byteSize };
+
 /** Where nobody looks at a bar, a line this often says how far it is. */
 const LINE_EVERY_MS = 5_000;
 
 /** A bar with rate and time to go, on the error stream so that the answer stays clean; lines where there is no terminal. */
-export function progress({ terminal, now }: Cli, title: string, [one, unit]: readonly [one: string, many: string]): Progress {
+export function progress({ terminal, now }: Cli, title: string, amounts: Amounts): Progress {
   const started = now();
   let first: number | undefined;
   const rateAt = (done: number): number => {
@@ -32,16 +40,16 @@ export function progress({ terminal, now }: Cli, title: string, [one, unit]: rea
         said = now();
         const rate = rateAt(done);
         terminal.err(
-          `${title}: ${grouped(done)} of ${grouped(total)} ${unit}, ${grouped(Math.round(rate))}/s, ${eta(rate, total - done)}\n`,
+          `${title}: ${amounts.short(done)} of ${amounts.full(total)}, ${amounts.short(Math.round(rate))}/s, ${eta(rate, total - done)}\n`,
         );
       },
-      stop: () => terminal.err(`${title}: ${counted(at.done, one, unit)} in ${duration(now() - started)}\n`),
+      stop: () => terminal.err(`${title}: ${amounts.full(at.done)} in ${duration(now() - started)}\n`),
     };
   }
   const bar = new SingleBar(
     {
       stream: terminal.bars,
-      format: `${title} {bar} {percentage}%  {done}/{all} ${unit}  {rate}/s  {eta_text}`,
+      format: `${title} {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_text}`,
       barsize: 20,
       fps: 10,
       hideCursor: true,
@@ -51,7 +59,12 @@ export function progress({ terminal, now }: Cli, title: string, [one, unit]: rea
   );
   const payload = (done: number, total: number): object => {
     const rate = rateAt(done);
-    return { done: grouped(done), all: grouped(total), rate: grouped(Math.round(rate)), eta_text: eta(rate, Math.max(0, total - done)) };
+    return {
+      done: amounts.short(done),
+      all: amounts.full(total),
+      rate: amounts.short(Math.round(rate)),
+      eta_text: eta(rate, Math.max(0, total - done)),
+    };
   };
   bar.start(1, 0, payload(0, 0));
   return {

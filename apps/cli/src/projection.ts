@@ -5,7 +5,7 @@ import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
 import type { HttpClient } from './http-client.js';
 import { counted, duration, grouped, instant, json, oneLine, painter, table } from './layout.js';
-import { progress } from './progress.js';
+import { progress, things } from './progress.js';
 
 /** `GET /admin/projections` */
 export interface ProjectionStatus {
@@ -102,7 +102,7 @@ async function rebuild(cli: Cli, options: Options): Promise<number> {
   const { terminal } = cli;
   const http = await connect(cli, options);
   await http.post('/admin/projections/rebuild');
-  const bar = progress(cli, 'rebuilding', ['record', 'records']);
+  const bar = progress(cli, 'rebuilding', things('record'));
   let last: RebuildState;
   try {
     last = await followRebuild(cli, http, bar);

@@ -10,7 +10,7 @@ import { ServerRefused } from './http-client.js';
 import { counted, json, oneLine, painter, table, wrapped } from './layout.js';
 import { notImportedText, problemsText, severities, summary } from './lint-report.js';
 import { playInTerminal } from './play-screen.js';
-import { progress } from './progress.js';
+import { progress, things } from './progress.js';
 import { diffStories, isSame, type SetDiff, type StoryDiff } from './story-diff.js';
 import { checkSource, formatOption, readSource, storyOf, type FormatOption } from './story-file.js';
 
@@ -181,7 +181,7 @@ async function play(cli: Cli, file: string, options: FormatOption & PlayOptions)
   }
   if (seed !== undefined) throw wrongUsage('--auto has its own seed: leave --seed out.');
   if (auto === '') throw wrongUsage('The seed is empty.');
-  const bar = runs >= 100 && !options.json ? progress(cli, 'playing', ['run', 'runs']) : undefined;
+  const bar = runs >= 100 && !options.json ? progress(cli, 'playing', things('run')) : undefined;
   let result: AutoPlay;
   try {
     result = autoPlay(story, auto, { turns, runs, onRun: (done) => done % 16 === 0 && bar?.update(done, runs) });
