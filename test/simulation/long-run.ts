@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addCounts, replayHint, runSeed } from './run-seed.js';
@@ -36,7 +36,7 @@ function save(file: string, progress: Progress): void {
   renameSync(`${file}.new`, file);
 }
 
-/** One half of the seeds, in this process: called by long-run.worker.ts. */
+/** One half of the seeds, in this process: called by long-run.process.ts. */
 export async function runHalf(half: number, seeds: number): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
   const file = fileOf(half, seeds);
@@ -61,6 +61,7 @@ export async function runInProcesses(seeds: number): Promise<ReadonlyMap<string,
   const halves = Array.from({ length: PROCESSES }, (_, half) => half);
   const progress = (): readonly Progress[] => halves.map((half) => load(fileOf(half, seeds)));
   const total = (): number => progress().reduce((sum, { done }) => sum + done, 0);
+  compile();
   const begun = { at: performance.now(), done: total() };
   const report = setInterval(() => {
     const done = total();
@@ -78,13 +79,16 @@ export async function runInProcesses(seeds: number): Promise<ReadonlyMap<string,
   return counts;
 }
 
+/** Compiled code runs a seed in half the time that it takes under jest. */
+function compile(): void {
+  const tsc = join('node_modules', 'typescript-7', 'bin', 'tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join('test', 'simulation')], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the simulation does not compile:\n${stdout}`);
+}
+
 function startHalf(half: number, seeds: number): Promise<void> {
-  const jest = join('node_modules', 'jest', 'bin', 'jest.js');
-  const env = { ...process.env, FABULA_TEST_HALF: String(half), FABULA_TEST_SEEDS: String(seeds) };
-  const child = spawn(process.execPath, [jest, '--runInBand', '--testMatch', '**/test/simulation/long-run.worker.ts'], {
-    env,
-    stdio: 'ignore',
-  });
+  const program = join('dist', 'test', 'simulation', 'long-run.process.js');
+  const child = spawn(process.execPath, [program, String(half), String(seeds)], { stdio: 'ignore' });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code, signal) => {
