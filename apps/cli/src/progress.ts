@@ -19,6 +19,9 @@ export const BYTES: Amounts = { short: byteSize, full: byteSize };
 /** Where nobody looks at a bar, a line this often says how far it is. */
 const LINE_EVERY_MS = 5_000;
 
+/** Title, percentage, amounts, rate and time at their longest. */
+const BESIDE_BAR = 70;
+
 /** A bar with rate and time to go, on the error stream so that the answer stays clean; lines where there is no terminal. */
 export function progress({ terminal, now }: Cli, title: string, amounts: Amounts): Progress {
   const started = now();
@@ -28,7 +31,7 @@ export function progress({ terminal, now }: Cli, title: string, amounts: Amounts
     const seconds = (now() - started) / 1_000;
     return seconds <= 0 ? 0 : (done - first) / seconds;
   };
-  const eta = (rate: number, left: number): string => (left === 0 ? 'done' : rate <= 0 ? '…' : `${duration((left / rate) * 1_000)} to go`);
+  const eta = (rate: number, left: number): string => (left === 0 ? 'done' : rate <= 0 ? '…' : `${duration((left / rate) * 1_000)} left`);
   if (terminal.bars === undefined) {
     let said = started;
     let at = { done: 0, total: 0 };
@@ -50,9 +53,12 @@ export function progress({ terminal, now }: Cli, title: string, amounts: Amounts
     {
       stream: terminal.bars,
       format: `${title} {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_text}`,
-      barsize: 20,
+      barsize: Math.max(5, Math.min(20, terminal.columns - BESIDE_BAR)),
       fps: 10,
-      hideCursor: true,
+      // Ctrl-C must end the command at once, and leave the terminal as it was: so nothing of it is switched.
+      gracefulExit: false,
+      hideCursor: false,
+      linewrap: true,
       forceRedraw: true,
     },
     Presets.shades_classic,

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Cli } from '../cli.js';
 import { run } from '../program.js';
 
@@ -15,6 +16,8 @@ export interface Given {
   readonly coloured?: boolean;
   readonly columns?: number;
   readonly fetch?: Cli['fetch'];
+  /** Against a running server: the process's own network, clock and timers. */
+  readonly live?: true;
   /** Called for each question with the time that passes before the answer, in ms. */
   readonly think?: (question: number) => number;
 }
@@ -41,9 +44,10 @@ export async function recorded(argv: readonly string[], given: Given = {}): Prom
       close: () => undefined,
     },
     env: given.env ?? {},
-    fetch: given.fetch ?? (() => Promise.reject(new Error('no network in this spec'))),
-    now: () => now,
+    fetch: given.fetch ?? (given.live ? globalThis.fetch : () => Promise.reject(new Error('no network in this spec'))),
+    now: () => (given.live ? Date.now() : now),
     sleep: (ms, signal) => {
+      if (given.live) return delay(ms, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
       // Deadlines that a signal takes back never come; plain waiting is over at once.
       if (signal === undefined) now += ms;
       return signal === undefined
