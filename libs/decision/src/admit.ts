@@ -45,8 +45,10 @@ export function admit(head: StreamHead, envelope: Envelope, digest: string, offs
   if (envelope.expectedVersion !== head.version || envelope.previous !== head.previous) return { verdict: 'conflict', head };
   const version = head.version + envelope.eventCount;
   const accepted = { commandId: envelope.commandId, commandDigest: envelope.commandDigest, version, offset };
-  const kept = head.window.length < WINDOW_SIZE ? head.window : head.window.slice(head.window.length - WINDOW_SIZE + 1);
-  return { verdict: 'accepted', head: { version, previous: digest, window: [...kept, accepted] } };
+  // One copy: this runs for every record of every rebuild.
+  const window = head.window.slice(Math.max(0, head.window.length - WINDOW_SIZE + 1));
+  window.push(accepted);
+  return { verdict: 'accepted', head: { version, previous: digest, window } };
 }
 
 /** The record as `admit` may see it on that partition: undecodable or misplaced ones are invalid before any head is read. */

@@ -3,71 +3,90 @@ import type { ReadModelRows } from './tables.js';
 type ChoiceStat = ReadModelRows['choiceStats'];
 type PassageStat = ReadModelRows['passageStats'];
 type EndingStat = ReadModelRows['endingStats'];
-
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type PassageCount = 'entered' | 'left' | 'ended' | 'rewoundTo' | 'rewoundFrom' | 'standing';
 
-/** Increments of one batch: one entry per counter however many records touched it. */
-export class Counters {
-  private readonly choices = new Map<string, Mutable<ChoiceStat>>();
+/** Increments of one version in one batch: one entry per counter however many records touched it. */
+export class VersionCounters {
   private readonly passages = new Map<string, Mutable<PassageStat>>();
+  private readonly choices = new Map<string, Map<string, Mutable<ChoiceStat>>>();
   private readonly endings = new Map<string, Mutable<EndingStat>>();
 
-  constructor(private readonly partition: number) {}
+  constructor(private readonly key: { readonly partition: number; readonly storyId: string; readonly versionHash: string }) {}
 
-  choice(storyId: string, versionHash: string, passageId: string, choiceId: string): Mutable<ChoiceStat> {
-    const key = `${storyId}\n${versionHash}\n${passageId}\n${choiceId}`;
-    let stat = this.choices.get(key);
+  choice(passageId: string, choiceId: string): Mutable<ChoiceStat> {
+    let choices = this.choices.get(passageId);
+    if (choices === undefined) this.choices.set(passageId, (choices = new Map<string, Mutable<ChoiceStat>>()));
+    let stat = choices.get(choiceId);
     if (stat === undefined) {
-      stat = { partition: this.partition, storyId, versionHash, passageId, choiceId, offered: 0, visible: 0, enabled: 0, picked: 0 };
-      this.choices.set(key, stat);
+      stat = { ...this.key, passageId, choiceId, offered: 0, visible: 0, enabled: 0, picked: 0 };
+      choices.set(choiceId, stat);
     }
     return stat;
   }
 
-  passage(storyId: string, versionHash: string, passageId: string, count: PassageCount, by: number): void {
-    const key = `${storyId}\n${versionHash}\n${passageId}`;
-    let stat = this.passages.get(key);
+  /** The row exists once it was touched, even by +1 and -1: which rows there are must not depend on where batches end. */
+  passage(passageId: string, count: PassageCount, by: number): void {
+    let stat = this.passages.get(passageId);
     if (stat === undefined) {
-      stat = {
-        partition: this.partition,
-        storyId,
-        versionHash,
-        passageId,
-        entered: 0,
-        left: 0,
-        ended: 0,
-        rewoundTo: 0,
-        rewoundFrom: 0,
-        standing: 0,
-      };
-      this.passages.set(key, stat);
+      stat = { ...this.key, passageId, entered: 0, left: 0, ended: 0, rewoundTo: 0, rewoundFrom: 0, standing: 0 };
+      this.passages.set(passageId, stat);
     }
     stat[count] += by;
   }
 
-  ending(storyId: string, versionHash: string, ending: string): void {
-    const key = `${storyId}\n${versionHash}\n${ending}`;
-    let stat = this.endings.get(key);
+  ending(ending: string): void {
+    let stat = this.endings.get(ending);
     if (stat === undefined) {
-      stat = { partition: this.partition, storyId, versionHash, ending, reached: 0 };
-      this.endings.set(key, stat);
+      stat = { ...this.key, ending, reached: 0 };
+      this.endings.set(ending, stat);
     }
     stat.reached++;
   }
 
-  /** Sorted by key, so that every writer touches rows in one order. */
   choiceStats(): readonly ChoiceStat[] {
-    return sorted(this.choices);
+    return byKey(this.choices).flatMap((choices) => byKey(choices));
   }
   passageStats(): readonly PassageStat[] {
-    return sorted(this.passages);
+    return byKey(this.passages);
   }
   endingStats(): readonly EndingStat[] {
-    return sorted(this.endings);
+    return byKey(this.endings);
   }
 }
 
-function sorted<T>(stats: ReadonlyMap<string, T>): readonly T[] {
-  return [...stats].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, stat]) => stat);
+/** Increments of one batch. Every list is sorted by key, so that every writer touches rows in one order. */
+export class Counters {
+  private readonly stories = new Map<string, Map<string, VersionCounters>>();
+
+  constructor(private readonly partition: number) {}
+
+  version(storyId: string, versionHash: string): VersionCounters {
+    let versions = this.stories.get(storyId);
+    if (versions === undefined) this.stories.set(storyId, (versions = new Map<string, VersionCounters>()));
+    let counters = versions.get(versionHash);
+    if (counters === undefined) {
+      counters = new VersionCounters({ partition: this.partition, storyId, versionHash });
+      versions.set(versionHash, counters);
+    }
+    return counters;
+  }
+
+  choiceStats(): readonly ChoiceStat[] {
+    return this.all().flatMap((version) => version.choiceStats());
+  }
+  passageStats(): readonly PassageStat[] {
+    return this.all().flatMap((version) => version.passageStats());
+  }
+  endingStats(): readonly EndingStat[] {
+    return this.all().flatMap((version) => version.endingStats());
+  }
+
+  private all(): readonly VersionCounters[] {
+    return byKey(this.stories).flatMap((versions) => byKey(versions));
+  }
+}
+
+function byKey<T>(entries: ReadonlyMap<string, T>): readonly T[] {
+  return [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
 }

@@ -75,6 +75,7 @@ export interface FoldedBatch {
   readonly changes: BatchChanges;
   /** The streams as they are after the batch. */
   readonly streams: ReadonlyMap<StreamId, LiveStream>;
+  readonly unknownEnvelope: UnknownEnvelope | undefined;
 }
 
 export interface FoldContext {
@@ -116,7 +117,11 @@ export function foldBatch(batch: DecodedBatch, context: FoldContext): FoldedBatc
   const lastTime = batch.entries[batch.entries.length - 1]?.stored.time ?? 0;
   const { partition, from, to } = batch;
   const { logId, epoch } = context;
-  return { changes: { partition, from, to, logId, epoch, lastTime, verdicts, rows: rows.all() }, streams: after };
+  return {
+    changes: { partition, from, to, logId, epoch, lastTime, verdicts, rows: rows.all() },
+    streams: after,
+    unknownEnvelope: batch.unknownEnvelope,
+  };
 }
 
 function applied(

@@ -10,7 +10,7 @@ import {
   type PlaythroughEvent,
   type PlaythroughState,
 } from '#lib/playthrough';
-import type { Counters } from './counters.js';
+import type { Counters, VersionCounters } from './counters.js';
 import type { CheckpointRow, PlaythroughRow, TurnRow } from './read-model.js';
 import { StateDiffers, type StreamKind } from './stream-kind.js';
 
@@ -123,33 +123,26 @@ export function countPlaythrough(counters: Counters, steps: readonly Step[]): vo
   for (const { before, event, after } of steps) {
     countStanding(counters, before, after);
     if (after.preview || after.forkedFrom !== null) continue;
-    const { storyId, versionHash } = after;
+    const version = counters.version(after.storyId, after.versionHash);
+    const here = after.narrative.passageId;
     switch (event.type) {
       case 'PlaythroughStarted':
-        counters.passage(storyId, versionHash, after.narrative.passageId, 'entered', 1);
+        version.passage(here, 'entered', 1);
         break;
       case 'ChoiceMade':
       case 'TimedOut':
-        for (const offer of event.offered) {
-          const stat = counters.choice(storyId, versionHash, event.fromPassageId, offer.choiceId);
-          stat.offered++;
-          if (offer.visible) stat.visible++;
-          if (offer.visible && offer.enabled) stat.enabled++;
-        }
-        counters.choice(storyId, versionHash, event.fromPassageId, event.choiceId).picked++;
-        if (event.entered) {
-          counters.passage(storyId, versionHash, event.fromPassageId, 'left', 1);
-          counters.passage(storyId, versionHash, event.toPassageId, 'entered', 1);
-        }
+        countMove(version, event);
         break;
       case 'PlaythroughEnded':
-        counters.passage(storyId, versionHash, after.narrative.passageId, 'ended', 1);
-        counters.ending(storyId, versionHash, event.ending);
+        version.passage(here, 'ended', 1);
+        version.ending(event.ending);
         break;
       case 'Rewound':
         // Ended runs have left already, as `ended`: so entered + rewoundTo - left - ended - rewoundFrom stays the number of those still there.
-        if (before?.status === 'active') counters.passage(storyId, before.versionHash, before.narrative.passageId, 'rewoundFrom', 1);
-        if (after.status === 'active') counters.passage(storyId, versionHash, after.narrative.passageId, 'rewoundTo', 1);
+        if (before?.status === 'active') {
+          counters.version(before.storyId, before.versionHash).passage(before.narrative.passageId, 'rewoundFrom', 1);
+        }
+        if (after.status === 'active') version.passage(here, 'rewoundTo', 1);
         break;
       case 'WhatIfForked':
       case 'CheckpointSet':
@@ -158,11 +151,24 @@ export function countPlaythrough(counters: Counters, steps: readonly Step[]): vo
   }
 }
 
+function countMove(version: VersionCounters, event: Extract<PlaythroughEvent, { type: 'ChoiceMade' | 'TimedOut' }>): void {
+  for (const offer of event.offered) {
+    const stat = version.choice(event.fromPassageId, offer.choiceId);
+    stat.offered++;
+    if (offer.visible) stat.visible++;
+    if (offer.visible && offer.enabled) stat.enabled++;
+  }
+  version.choice(event.fromPassageId, event.choiceId).picked++;
+  if (!event.entered) return;
+  version.passage(event.fromPassageId, 'left', 1);
+  version.passage(event.toPassageId, 'entered', 1);
+}
+
 function countStanding(counters: Counters, before: PlaythroughState | null, after: PlaythroughState): void {
   const here = after.status === 'active' ? after : null;
   const there = before?.status === 'active' ? before : null;
   if (here !== null && there !== null && here.narrative.passageId === there.narrative.passageId && here.versionHash === there.versionHash)
     return;
-  if (there !== null) counters.passage(there.storyId, there.versionHash, there.narrative.passageId, 'standing', -1);
-  if (here !== null) counters.passage(here.storyId, here.versionHash, here.narrative.passageId, 'standing', 1);
+  if (there !== null) counters.version(there.storyId, there.versionHash).passage(there.narrative.passageId, 'standing', -1);
+  if (here !== null) counters.version(here.storyId, here.versionHash).passage(here.narrative.passageId, 'standing', 1);
 }

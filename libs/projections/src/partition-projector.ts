@@ -47,15 +47,14 @@ export class PartitionProjector {
     try {
       const options = upTo === undefined ? { signal, maxRecords } : { signal, maxRecords, upTo };
       for await (const { records } of log.read(partition, next, options)) {
-        const batch = this.decode(next, records);
-        const folded = await this.fold(batch);
+        const folded = await this.fold(this.decode(next, records));
         await inFlight?.done;
         this.cache.trim(folded.streams);
         inFlight = { records, from: next, done: this.commit(folded.changes) };
         // Awaited below or at the next batch; until then a failure must not count as unhandled.
         inFlight.done.catch(() => {});
-        next = batch.to;
-        stopped = batch.unknownEnvelope;
+        next = folded.changes.to;
+        stopped = folded.unknownEnvelope;
         if (stopped !== undefined) break;
       }
       await inFlight?.done;

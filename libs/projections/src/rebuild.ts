@@ -82,6 +82,8 @@ const REBUILD_LOCK = '4701231823412331895';
 /** While positions are locked the live projector waits, so what is left to fold must be little. */
 const LOCK_TIMEOUT_MS = 5_000;
 const ATTEMPTS = 50;
+/** With the projector's growing pauses about a minute: beyond it, a person should know. */
+const MAX_FAILURES = 20;
 /** The guard, a snapshot, the lock on the live positions, and some for folding partitions side by side. */
 const CONNECTIONS = 8;
 
@@ -91,7 +93,13 @@ const CONNECTIONS = 8;
  * @throws RebuildRunning, ParityFailed, PositionRefused; the signal's reason when it aborts
  */
 export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
-  const pool = new Pool({ connectionString: options.databaseUrl, max: CONNECTIONS, application_name: 'fabula-rebuild' });
+  const pool = new Pool({
+    connectionString: options.databaseUrl,
+    max: CONNECTIONS,
+    application_name: 'fabula-rebuild',
+    // What a crash of Postgres takes, it takes with the position, and it is folded again; the switch itself is durable, and all before it.
+    options: '-c synchronous_commit=off',
+  });
   // An idle connection that ends is no failure; one in use reports it to its user.
   pool.on('error', () => {});
   try {
@@ -113,6 +121,9 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
 
 class Rebuild {
   private records = 0;
+  /** Failures in a row without any progress, and what to do when they are too many: set while catching up. */
+  private failures = 0;
+  private giveUp: (error: unknown) => void = () => {};
   private readonly signal: AbortSignal;
 
   constructor(
@@ -153,7 +164,10 @@ class Rebuild {
       timers,
       ...(kinds && { kinds }),
       ...(cacheBytes !== undefined && { cacheBytes }),
-      ...(onError && { onError }),
+      onError: (error, partition) => {
+        onError?.(error, partition);
+        if (++this.failures > MAX_FAILURES) this.giveUp(error);
+      },
     });
   }
 
@@ -169,7 +183,10 @@ class Rebuild {
       const aborted = (): void => reject(abortReason(this.signal));
       if (this.signal.aborted) return aborted();
       this.signal.addEventListener('abort', aborted, { once: true });
+      this.failures = 0;
+      this.giveUp = reject;
       unsubscribe = projector.onCommit(({ partition, to }) => {
+        this.failures = 0;
         onProgress?.(progress(partition, to, ends[partition] ?? to, begun[partition], clock.now()));
         if (caughtUp()) resolve();
       });
@@ -270,6 +287,7 @@ function isLockTimeout(error: unknown): boolean {
 
 /** The switch: one transaction; the retired generation's projectors are fenced by its epoch, its rows stay for readers. */
 async function flipped(client: PoolClient, next: number, live: number | undefined): Promise<void> {
+  await client.query('set local synchronous_commit = on');
   if (live !== undefined) {
     await client.query(`update fabula.projection_generations set state = 'retired', retired_at = now() where n = $1`, [live]);
     await client.query(`update ${schemaOf(live)}.positions set epoch = ${RETIRED_EPOCH}`);
