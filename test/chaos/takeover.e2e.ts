@@ -1,0 +1,153 @@
+import { isLong } from '../support/requirement.js';
+import { progress, verified } from '../support/verification.js';
+import { Arena } from './arena.js';
+import { chaosStory } from './chaos-story.js';
+import { countsOf, Crowd, pause } from './crowd.js';
+import { checkDerived, settle } from './derived-checks.js';
+import { checkHistory } from './history-checker.js';
+import { History } from './history.js';
+import { cutOffs, notEnough, turnsAfterLastFault } from './outcome-table.js';
+
+const READERS = 16;
+const DEVICES = 32;
+const PARTITIONS = 4;
+const FAULTS: readonly ('kill' | 'freeze')[] = isLong ? ['kill', 'freeze', 'kill', 'freeze', 'kill', 'freeze'] : ['kill', 'freeze'];
+const TURNS_BETWEEN = isLong ? 700 : 40;
+/** A silent owner's lease is 5 s: it comes back as one that does not know that it lost everything. */
+const FROZEN_MS = 8_000;
+/** Long enough for a busy machine; the figures say how long it took. */
+const TAKEN_WITHIN_MS = 30_000;
+const ROW = '5b takeover';
+
+const HABITS = { choose: 90, doubled: 3, stale: 1, replay: 4, reuse: 1, rewind: 3, fork: 1, checkpoint: 1, look: 4 };
+
+describe('When the owner of partitions falls silent', () => {
+  let arena: Arena;
+  beforeAll(async () => {
+    arena = await Arena.open({ servers: 2, partitions: PARTITIONS });
+  }, 180_000);
+  afterAll(() => arena?.close(), 60_000);
+
+  it(
+    'the other server takes them over and play goes on, whether it was killed or comes back as a zombie; nothing is lost or doubled',
+    async () => {
+      const history = new History();
+      const figures = await verified(ROW, async () => {
+        const readers = await arena.readers(READERS);
+        const crowd = new Crowd({
+          urls: () => arena.urls(),
+          readers,
+          devices: DEVICES,
+          storyId: chaosStory.id,
+          seed: 7,
+          history,
+          habits: HABITS,
+        });
+        await bothOwn(arena);
+        await crowd.start();
+        const report = progress(ROW);
+        const taken: string[] = [];
+        const zombieAnswers: string[] = [];
+        let during = 0;
+        for (const [i, fault] of FAULTS.entries()) {
+          await crowd.turns(TURNS_BETWEEN, 120_000);
+          // Either may be the one: the other takes over.
+          const victim = i % 2;
+          const address = arena.server(victim).url;
+          const before = history.acceptedTurns;
+          await arena.appendUnderWay();
+          history.fault(fault);
+          const begun = performance.now();
+          if (fault === 'kill') await arena.killServer(victim);
+          else arena.freezeServer(victim);
+          taken.push(`${fault} ${Math.round((await takenFrom(arena, address)) - begun)} ms`);
+          if (fault === 'kill') {
+            await crowd.turns(10, 60_000);
+            during += history.acceptedTurns - before;
+            await arena.startServer(victim);
+          } else {
+            await pause(Math.max(0, FROZEN_MS - (performance.now() - begun)));
+            during += history.acceptedTurns - before;
+            const at = history.attempts.length;
+            arena.thawServer(victim);
+            await crowd.turns(10, 60_000);
+            zombieAnswers.push(`${history.attempts.length - at} answers`);
+          }
+          await bothOwn(arena);
+          report(i + 1, FAULTS.length, 'faults');
+        }
+        await crowd.turns(TURNS_BETWEEN, 120_000);
+        await crowd.stop();
+        await settle(arena);
+        const { truth, wrong, records, leaves, notes } = await checkDerived(arena);
+        const after = turnsAfterLastFault(history, truth);
+        const violations = [
+          ...wrong,
+          ...checkHistory(history, truth.playthroughs),
+          ...notEnough(history, { turns: 5_000, outcomes: ['accepted', 'unknown', 'duplicate'] }),
+        ];
+        if (after < (isLong ? 100 : 20)) violations.push(`only ${after} turns after the last fault`);
+        if (during === 0) violations.push('nobody could play while a server was away');
+        expect(violations).toEqual([]);
+        return {
+          ...{
+            kills: history.of('fault kill'),
+            freezes: history.of('fault freeze'),
+            frozenMs: FROZEN_MS,
+            clients: DEVICES,
+            playthroughs: READERS,
+          },
+          ...{
+            attempts: history.attempts.length,
+            acceptedTurns: history.acceptedTurns,
+            turnsWhileOneWasAway: during,
+            violations: violations.length,
+          },
+          ...{
+            records,
+            leaves,
+            notes,
+            conflicts: truth.verdicts.conflict,
+            appendedTwice: truth.verdicts.duplicate,
+            turnsAfterLastFault: after,
+          },
+          ...{ takenOverAfter: taken, afterThaw: zombieAnswers },
+          faults: cutOffs(history, truth).map(
+            ({ what, inFlight, storedUnanswered, notStored }) =>
+              `${what}: ${inFlight} cut off, ${storedUnanswered} stored, ${notStored} not`,
+          ),
+          outcomes: countsOf(history),
+        };
+      });
+      expect(figures).toMatchObject({ violations: 0 });
+    },
+    isLong ? 1_800_000 : 150_000,
+  );
+});
+
+/** When no partition belongs to that address any more, each having another owner. */
+async function takenFrom(arena: Arena, address: string): Promise<number> {
+  await until(`the partitions of ${address} to be taken over`, async () => {
+    const owners = await ownersOf(arena);
+    return owners.every((owner) => owner !== undefined && owner !== address);
+  });
+  return performance.now();
+}
+
+async function bothOwn(arena: Arena): Promise<void> {
+  await until('both servers to own partitions', async () => {
+    const owners = new Set(await ownersOf(arena));
+    return arena.urls().every((url) => owners.has(url));
+  });
+}
+
+const ownersOf = (arena: Arena): Promise<readonly (string | undefined)[]> =>
+  Promise.all(Array.from({ length: PARTITIONS }, (_, partition) => arena.ownerOf(partition)));
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + TAKEN_WITHIN_MS;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`waited ${TAKEN_WITHIN_MS} ms for ${what}`);
+    await pause(50);
+  }
+}
