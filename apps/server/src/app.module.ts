@@ -2,6 +2,7 @@ import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { GraphQLModule } from '@nestjs/graphql';
+import type { Logger } from '#lib/platform';
 import { graphqlOptions } from './graphql/graphql-options.js';
 import { LibraryResolver } from './graphql/library.resolver.js';
 import { PlayResolver } from './graphql/play.resolver.js';
@@ -35,10 +36,10 @@ export class NodeModule {
 /** The outside: GraphQL for readers, REST for authors, operators and compliance. */
 @Module({})
 export class ApiModule {
-  static of(root: string): DynamicModule {
+  static of(root: string, logger: Logger): DynamicModule {
     return {
       module: ApiModule,
-      imports: [CqrsModule.forRoot(), GraphQLModule.forRoot(graphqlOptions(root))],
+      imports: [CqrsModule.forRoot(), GraphQLModule.forRoot(graphqlOptions(root, logger))],
       controllers: [AdminStoriesController, AdminPlaythroughsController, AdminProjectionsController, AuditController],
       providers: [PlayResolver, LibraryResolver, ...playCommandHandlers, ...playQueryHandlers],
     };
@@ -48,6 +49,6 @@ export class ApiModule {
 @Module({})
 export class AppModule {
   static of(node: FabulaNode, root: string): DynamicModule {
-    return { module: AppModule, imports: [NodeModule.of(node), ...(node.has('api') ? [ApiModule.of(root)] : [])] };
+    return { module: AppModule, imports: [NodeModule.of(node), ...(node.has('api') ? [ApiModule.of(root, node.logger)] : [])] };
   }
 }

@@ -1,11 +1,12 @@
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { freePort, type Config, type Logger } from '#lib/platform';
 import { AppModule } from './app.module.js';
 import { limitQueries } from './graphql/graphql-options.js';
 import { serveSubscriptions } from './graphql/subscriptions.js';
-import { setUpHttp } from './http/http-setup.js';
+import { answerError, setUpHttp } from './http/http-setup.js';
 import { servePages } from './http/pages.js';
 import { ProblemFilter } from './http/problem-filter.js';
 import { NestLogger } from './nest-logger.js';
@@ -27,7 +28,13 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
   const address = config.address ?? `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
   const node = await FabulaNode.open(config, logger, databaseUrl, address);
   try {
-    const adapter = new FastifyAdapter({ bodyLimit: config.maxBodyBytes, trustProxy: false, routerOptions: { maxParamLength: 400 } });
+    const adapter = new FastifyAdapter({
+      bodyLimit: config.maxBodyBytes,
+      trustProxy: false,
+      routerOptions: { maxParamLength: 400 },
+      // What is wrong before a route is found (an address that cannot be decoded) is answered like everything else.
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => answerError(error, request, reply, logger),
+    });
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(node, root), adapter, {
       logger: new NestLogger(logger),
       bodyParser: false,
@@ -45,7 +52,9 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
     const limits = { depth: config.queryDepth, complexity: config.queryComplexity };
     if (node.has('api')) limitQueries(fastify, limits);
     await fastify.ready();
-    const sockets = node.has('api') ? serveSubscriptions(fastify.server, fastify.graphql.schema, node.authenticator, limits) : undefined;
+    const sockets = node.has('api')
+      ? serveSubscriptions(fastify.server, fastify.graphql.schema, node.authenticator, limits, logger)
+      : undefined;
     await app.listen(port, config.host);
     await node.start();
     const bound = fastify.server.address() as AddressInfo;

@@ -1,15 +1,17 @@
 import { GraphQLError } from 'graphql';
+import type { Logger } from '#lib/platform';
 import { asFabulaError, type PublicProblem } from '../http/problem.js';
 
 /**
  * The error a client may see: a code of the catalogue, whether and when to try again, the correlation id; never a stack, never the text of an unexpected error.
  */
-export function publicError(error: unknown, correlationId: string, more: Record<string, unknown> = {}): GraphQLError {
+export function publicError(error: unknown, correlationId: string, logger: Logger, more: Record<string, unknown> = {}): GraphQLError {
   const original = error instanceof GraphQLError ? (error.originalError ?? undefined) : undefined;
   const problem: PublicProblem = asFabulaError(
     isOurs(original) ? original : isDocumentError(error) ? badDocument(error) : (original ?? error),
   );
   const { code, message, retryable, retryAfterMs, details } = problem;
+  if (code === 'INTERNAL') logger.error({ error: original ?? error, correlationId, ...more }, 'GraphQL request failed');
   const located = error instanceof GraphQLError ? error : undefined;
   return new GraphQLError(message, {
     ...(located?.nodes === undefined ? {} : { nodes: located.nodes }),

@@ -4,13 +4,14 @@ import type { MercuriusDriverConfig } from '@nestjs/mercurius';
 import { MercuriusDriver } from '@nestjs/mercurius';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError, type DocumentNode, type GraphQLSchema } from 'graphql';
+import type { Logger } from '#lib/platform';
 import type { RequestContext } from '../http/auth.js';
 import { publicError } from './graphql-errors.js';
 import { assertWithinLimits, type QueryLimits } from './query-limits.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from './scalars.js';
 
 /** `schema.graphql` is the contract and the source; resolvers fulfil it. */
-export function graphqlOptions(root: string): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
+export function graphqlOptions(root: string, logger: Logger): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
   return {
     driver: MercuriusDriver,
     typeDefs: fs.readFileSync(path.join(root, 'schema.graphql'), 'utf8'),
@@ -22,7 +23,9 @@ export function graphqlOptions(root: string): MercuriusDriverConfig & { driver: 
     context: (request: FastifyRequest): RequestContext => request.fabula,
     errorFormatter: (execution, context) => {
       const correlationId = (context as Partial<RequestContext> | undefined)?.correlationId ?? '';
-      const errors = (execution.errors ?? []).flatMap((error) => withoutWrapper(error)).map((error) => publicError(error, correlationId));
+      const errors = (execution.errors ?? [])
+        .flatMap((error) => withoutWrapper(error))
+        .map((error) => publicError(error, correlationId, logger));
       return { statusCode: 200, response: { data: execution.data ?? null, errors } };
     },
   };

@@ -6,18 +6,22 @@ import { FabulaError } from '#lib/platform';
 export interface QueryLimits {
   /** Levels of fields. */
   readonly depth: number;
-  /** One point a field, a page's fields times its length. */
+  /** One point a field, a page's fields times its length, and more for each command or question. */
   readonly complexity: number;
 }
 /** What GraphiQL asks when it opens; allowed under `__schema` and `__type` whatever the limit. */
 const INTROSPECTION_DEPTH = 16;
 export const MAX_PAGE = 100;
 
-const byPage: ComplexityEstimator = ({ args, childComplexity, field }) => {
+/** A command is decided and recorded, a question goes to the database: neither is to be had by the thousand for one request. */
+const ROOT_COST: Readonly<Record<string, number>> = { Mutation: 100, Query: 10 };
+
+const byPage: ComplexityEstimator = ({ args, childComplexity, field, type }) => {
+  const root = ROOT_COST[type.name] ?? 0;
   const first: unknown = args['first'];
   if (field.args.some(({ name }) => name === 'first'))
-    return 1 + Math.min(typeof first === 'number' ? Math.max(first, 1) : 20, MAX_PAGE) * childComplexity;
-  return 1 + childComplexity;
+    return root + 1 + Math.min(typeof first === 'number' ? Math.max(first, 1) : 20, MAX_PAGE) * childComplexity;
+  return root + 1 + childComplexity;
 };
 
 /**

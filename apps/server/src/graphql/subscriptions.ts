@@ -3,7 +3,7 @@ import { GraphQLError, getOperationAST, parse, type GraphQLSchema } from 'graphq
 import { CloseCode } from 'graphql-ws';
 import { useServer, type Extra } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
-import { FabulaError } from '#lib/platform';
+import { FabulaError, type Logger } from '#lib/platform';
 import type { Authenticator, Caller, RequestContext } from '../http/auth.js';
 import { correlationIdOf } from '../http/correlation.js';
 import { publicError } from './graphql-errors.js';
@@ -28,6 +28,7 @@ export function serveSubscriptions(
   schema: GraphQLSchema,
   authenticator: Authenticator,
   limits: QueryLimits,
+  logger: Logger,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols: () => 'graphql-transport-ws' });
   http.on('upgrade', (request, socket, head) => {
@@ -78,11 +79,11 @@ export function serveSubscriptions(
         caller: context.extra.caller,
         correlationId: correlationIdOf(context.extra.request.headers['x-correlation-id']),
       }),
-      onError: (context, id, _payload, errors) => errors.map((error) => asGraphQLError(error, context.extra, id)),
+      onError: (context, id, _payload, errors) => errors.map((error) => asGraphQLError(error, context.extra, id, logger)),
       onNext: (context, id, _payload, _args, result) =>
         result.errors === undefined
           ? undefined
-          : { ...result, errors: result.errors.map((error) => asGraphQLError(error, context.extra, id)) },
+          : { ...result, errors: result.errors.map((error) => asGraphQLError(error, context.extra, id, logger)) },
     },
     sockets,
   );
@@ -106,6 +107,6 @@ function located(error: unknown): GraphQLError {
   return new GraphQLError('', { originalError: error instanceof Error ? error : new Error(String(error)) });
 }
 
-function asGraphQLError(error: unknown, extra: Extra, id: string): GraphQLError {
-  return publicError(error, correlationIdOf(extra.request.headers['x-correlation-id']), { subscription: id });
+function asGraphQLError(error: unknown, extra: Extra, id: string, logger: Logger): GraphQLError {
+  return publicError(error, correlationIdOf(extra.request.headers['x-correlation-id']), logger, { subscription: id });
 }

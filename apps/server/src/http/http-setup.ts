@@ -4,6 +4,7 @@ import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FabulaError, type Config, type Logger } from '#lib/platform';
+import { DocumentGate } from '../graphql/document-gate.js';
 import { bearerOf, type Authenticator, type RequestContext } from './auth.js';
 import { correlationIdOf } from './correlation.js';
 import { asFabulaError, problemJson } from './problem.js';
@@ -24,6 +25,8 @@ const TEXT_BODIES = ['text/plain', 'application/yaml', 'application/x-yaml', 'te
 /** What holds for every request: correlation id, caller, limits, strict bodies, headers, and one shape of error. */
 export async function setUpHttp(app: NestFastifyApplication, config: Config, authenticator: Authenticator, logger: Logger): Promise<void> {
   const fastify = app.getHttpAdapter().getInstance();
+  // Nest's filter sees what controllers throw; hooks, body parsers and plain routes end here.
+  fastify.setErrorHandler((error, request, reply) => answerError(error, request, reply, logger));
   fastify.decorateRequest('fabula');
   fastify.decorateRequest('refusal');
 
@@ -42,6 +45,11 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
   // A token that was sent and is wrong is answered so, even where none is needed.
   fastify.addHook('preParsing', async (request: FastifyRequest) => {
     if (request.refusal !== undefined) throw request.refusal;
+  });
+
+  const gate = new DocumentGate();
+  fastify.addHook('preValidation', async (request: FastifyRequest) => {
+    if (isGraphql(request)) request.body = gate.admit(request.method, request.body);
   });
 
   await app.register(helmet, {
@@ -110,6 +118,8 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
   });
 }
 
+const isGraphql = (request: FastifyRequest): boolean => request.url.split('?')[0] === '/graphql';
+
 function refuseWhenLate(): never {
   throw new FabulaError('OVERLOADED', 'The server is busy.');
 }
@@ -121,7 +131,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (problem.code === 'INTERNAL')
     logger.error({ error, correlationId, method: request.method, url: request.url.split('?')[0] }, 'request failed');
   if (problem.retryAfterMs !== undefined) void reply.header('retry-after', Math.max(1, Math.ceil(problem.retryAfterMs / 1_000)));
-  if (request.url.split('?')[0] === '/graphql') {
+  if (isGraphql(request)) {
     const { code, message, retryable, retryAfterMs, details } = problem;
     const extensions = { ...details, code, retryable, ...(retryAfterMs === undefined ? {} : { retryAfterMs }), correlationId };
     void reply

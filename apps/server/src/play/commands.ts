@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Json } from '#lib/canonical';
 import type { Actor } from '#lib/decision';
-import type { CommandRequest } from '#lib/engine';
+import { EngineFailure, type CommandRequest } from '#lib/engine';
 import { FabulaError } from '#lib/platform';
 import { derivedPlaythroughId, playthroughStream, type PlaythroughCommand, type PlaythroughState } from '#lib/playthrough';
 import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
@@ -184,12 +184,23 @@ async function play(
     correlationId: context.correlationId,
     causationId: null,
   };
-  const outcome = await node.execute(request);
+  const outcome = await node.execute(request).catch(async (error: unknown) => {
+    // A head knows commandIds, not readers: who guesses one of somebody else's learns nothing from it.
+    if (error instanceof EngineFailure && error.code === 'COMMAND_REUSED' && !(await mayKnowOf(node, caller, id))) throw notFound();
+    throw error;
+  });
   if (outcome.kind === 'rejected') throw await node.rejection(outcome, caller);
   const { duplicate, turn, partition, offset } = outcome;
   const view = await PlaythroughView.of(node, outcome.state as PlaythroughState, partition, offset);
   return { playthrough: view, position: node.positionToken(partition, offset), turn, duplicate, correlationId: context.correlationId };
 }
+
+async function mayKnowOf(node: FabulaNode, caller: Caller, id: string): Promise<boolean> {
+  const reader = node.hot(id)?.reader ?? (await node.reads.playthrough(id)).value?.reader;
+  return reader === undefined || reader === caller.actor;
+}
+
+const notFound = (): FabulaError => new FabulaError('PLAYTHROUGH_NOT_FOUND', 'There is no such playthrough of yours.');
 
 function clientCommandId(given: string): string {
   if (!UUID.test(given))
@@ -199,7 +210,7 @@ function clientCommandId(given: string): string {
 
 function playthroughId(given: string): string {
   // A malformed id names nothing: the same answer as for an unknown one, or for somebody else's.
-  if (!UUID.test(given)) throw new FabulaError('PLAYTHROUGH_NOT_FOUND', 'There is no such playthrough of yours.');
+  if (!UUID.test(given)) throw notFound();
   return given.toLowerCase();
 }
 
