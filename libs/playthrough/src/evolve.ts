@@ -83,8 +83,30 @@ function withChanges(variables: NarrativeState['variables'], changes: ChoiceMade
   return changed;
 }
 
+type Counts = { readonly [key: string]: number };
+interface Counted {
+  readonly counts: Counts;
+  readonly key: string;
+  readonly result: Counts;
+}
+
+/*
+ * Deciding a move, hashing the state it leads to and folding it count the same visit and the same choice three times, and copying these maps
+ * is most of what that costs. Counts are never changed, so the copy made first serves all three.
+ */
+let latest: Counted | undefined;
+let before: Counted | undefined;
+
 /** One more at `key`; a new key goes to its place in the order. */
-export function counted(counts: { readonly [key: string]: number }, key: string): { readonly [key: string]: number } {
+export function counted(counts: Counts, key: string): Counts {
+  if (latest?.counts === counts && latest.key === key) return latest.result;
+  if (before?.counts === counts && before.key === key) return before.result;
+  before = latest;
+  latest = { counts, key, result: copied(counts, key) };
+  return latest.result;
+}
+
+function copied(counts: Counts, key: string): Counts {
   if (Object.hasOwn(counts, key)) return { ...counts, [key]: (counts[key] as number) + 1 };
   const out: Record<string, number> = {};
   let placed = false;
