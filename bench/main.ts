@@ -58,6 +58,12 @@ async function main(): Promise<number> {
     settings: { max_connections: '200', shared_buffers: '512MB', max_wal_size: '4GB' },
   });
   const profile = values.profile === undefined ? undefined : path.resolve(values.profile);
+  // Ctrl-C reaches the rows' processes too; a cluster must not stay behind.
+  const stop = async (): Promise<void> => {
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop().finally(() => process.exit(130)));
   const lines: ResultLine[] = [];
   let failed = 0;
   try {
@@ -80,8 +86,7 @@ async function main(): Promise<number> {
       say(`  ${((performance.now() - begun) / 1000).toFixed(0)} s`);
     }
   } finally {
-    await postgres.stop();
-    await rm(folder, { recursive: true, force: true });
+    await stop();
   }
   if (!values.json) say(`\n${table(lines)}`);
   if (smoke) say('One short round: this shows that the bench works; the figures mean nothing.');

@@ -17,6 +17,8 @@ const bench = spawn(process.execPath, ['--enable-source-maps', 'dist/bench/main.
   cwd: root,
   stdio: 'inherit',
 });
+// The bench ends by itself, with its cluster.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && bench.kill(signal));
 bench.once('exit', (code) => process.exit(code ?? 1));
 
 async function ensurePeers() {

@@ -37,7 +37,7 @@ declare module '@event-driven-io/emmett-postgresql' {
   }): Projection;
   export function rebuildPostgreSQLProjections(options: {
     readonly connectionString: string;
-    readonly projections: readonly Projection[];
+    readonly projections: readonly { readonly projection: Projection; readonly startFrom: 'BEGINNING' }[];
   }): {
     start(): Promise<void>;
     close(): Promise<void>;

@@ -16,7 +16,7 @@ const TURNS = 10;
 
 /** Every command meets a playthrough that nobody holds in memory: a fresh engine each round, each playthrough once. */
 export const cold: Row = async (context) => {
-  const playthroughs = context.smoke ? 200 : 2_000;
+  const playthroughs = context.smoke ? 200 : 1_500;
   const fabula = await openEngineSide(await createDatabase(context, 'cold_fabula', 'fabula'));
   const emmettUrl = await createDatabase(context, 'cold_emmett', 'empty');
   const emmett = await openEmmett(emmettUrl);

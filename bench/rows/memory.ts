@@ -13,7 +13,7 @@ const COMMANDS = 20;
 
 /** Memory per open playthrough: hot state and stream head in the engine, beside a Story object of inkjs. */
 export const memory: Row = async (context) => {
-  const count = { fabula: context.smoke ? 500 : 4_000, ink: context.smoke ? 10 : 60 };
+  const count = { fabula: context.smoke ? 300 : 1_500, ink: context.smoke ? 10 : 40 };
   const { sides, foreignCpu } = await interleaved(
     { fabula: () => enginePlaythroughs(count.fabula), peer: async () => inkStories(count.ink) },
     {

@@ -16,7 +16,7 @@ const EVENTS_EACH = 20;
 
 /** All read models derived anew from a log that 8 writers filled at once, exactly as a fold from the first record has them. */
 export const rebuildRow: Row = async (context) => {
-  const playthroughs = { fabula: context.smoke ? 150 : 1_500, emmett: context.smoke ? 30 : 150 };
+  const playthroughs = { fabula: context.smoke ? 150 : 1_000, emmett: context.smoke ? 30 : 150 };
   const events = { fabula: playthroughs.fabula * EVENTS_EACH, emmett: playthroughs.emmett * EVENTS_EACH };
   const fabulaUrl = await createDatabase(context, 'rebuild_fabula', 'fabula');
   const fabula = await openEngineSide(fabulaUrl);
