@@ -233,6 +233,29 @@ export function projectionContract(name: string, create: () => Promise<Projectio
       expect(errors).toHaveLength(1);
     });
 
+    it('folds the next batch on what is not committed yet, even when nothing may stay in the cache', async () => {
+      const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 } });
+      await writeRandomHistory(log, { seed: 61, partitions: 1, playthroughs: 2, records: 80 });
+      const { store } = await create();
+      let commits = 0;
+      const slow: ProjectionStore = {
+        open: (logId, partitions) => store.open(logId, partitions),
+        readPosition: (partition) => store.readPosition(partition),
+        loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        retryParked: (stream) => store.retryParked(stream),
+        // Long enough for the next batch to be read and folded.
+        commit: async (changes) => {
+          commits++;
+          for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+          return store.commit(changes);
+        },
+      };
+      const projector = await Projector.open({ log, store: slow, timers: testTimers, maxRecords: 4, cacheBytes: 0 });
+      await projector.catchUp(0);
+      expect(commits).toBe(20);
+      expect(await readModelDigest(store)).toEqual(await readModelDigest(await foldLog(await log.id(), await readAll(log))));
+    });
+
     it('refuses positions of another log and positions beyond the end, naming the command that mends it', async () => {
       const { store } = await create();
       const log = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: 'the-log' });
