@@ -1,6 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { createMemoryLog } from '#lib/log';
-import { projected, readAll, testTimers } from './contract/projection-contract.js';
+import { projected, testTimers } from './contract/projection-contract.js';
+import { readAll } from './contract/read-all.js';
 import { appendUnstorable } from './contract/poison.js';
 import { writeRandomHistory, type HistoryTruth } from './contract/random-history.js';
 import { foldLog } from './fold-log.js';

@@ -1,6 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { createMemoryLog, type EventLog } from '#lib/log';
-import { readAll, testTimers } from './contract/projection-contract.js';
+import { testTimers } from './contract/projection-contract.js';
+import { readAll } from './contract/read-all.js';
 import { writeRandomHistory } from './contract/random-history.js';
 import { foldLog } from './fold-log.js';
 import { dropRetired, listGenerations } from './generations.js';

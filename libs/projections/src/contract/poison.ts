@@ -6,7 +6,7 @@ import { foldLog } from '../fold-log.js';
 import { playthroughKind } from '../fold-playthrough.js';
 import type { StreamKind } from '../stream-kind.js';
 import { STREAM_KINDS, type StreamKinds } from '../stream-kinds.js';
-import { readAll } from './projection-contract.js';
+import { readAll } from './read-all.js';
 
 const catalogue = new Map([...playthroughEvents, ['PassageNarrated', { version: 1, upcasters: [] }]] as const);
 

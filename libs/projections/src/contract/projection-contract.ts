@@ -1,4 +1,4 @@
-import { createMemoryLog, type EventLog, type StoredRecord } from '#lib/log';
+import { createMemoryLog, type EventLog } from '#lib/log';
 import { playthrough, stateFromJson, stateHash, type PlaythroughEvent, type PlaythroughState } from '#lib/playthrough';
 import { foldLog } from '../fold-log.js';
 import type { ColdReads, ProjectionStore } from '../projection-store.js';
@@ -8,6 +8,7 @@ import { STREAM_KINDS, type StreamKinds } from '../stream-kinds.js';
 import { appendCheckpoint, appendPoison, MENDED } from './poison.js';
 import { readModelDigest, type DigestSource } from '../read-model-digest.js';
 import { randomFrom, writeRandomHistory } from './random-history.js';
+import { readAll } from './read-all.js';
 
 export interface ProjectionUnderTest {
   readonly store: ProjectionStore & DigestSource;
@@ -20,17 +21,6 @@ export const testTimers = {
     return () => clearTimeout(timer);
   },
 };
-
-/** Everything a log holds, per partition. */
-export async function readAll(log: EventLog): Promise<readonly (readonly StoredRecord[])[]> {
-  const partitions: StoredRecord[][] = [];
-  for (let partition = 0; partition < log.partitions; partition++) {
-    const records: StoredRecord[] = [];
-    for await (const batch of log.read(partition, 0, { upTo: await log.end(partition) })) records.push(...batch.records);
-    partitions.push(records);
-  }
-  return partitions;
-}
 
 /** A projector that has folded everything, in batches of a random size, with a cache too small for all streams. */
 export async function projected(
