@@ -124,7 +124,7 @@ export class FabulaNode {
       onMetric: (name, value) => metrics.engineEvent(name, value),
       onAlarm: alarm,
     });
-    const projections = await ProjectionService.open({ log, projection, databaseUrl, logger, metrics, alarm });
+    const projections = await ProjectionService.open({ log, projection, pool, databaseUrl, logger, metrics, alarm });
     const audit = await AuditService.open({ config, logger, pool, log, logId, alarm });
     const transport = await InternalTransport.open(pool);
     const follow: PartitionEvents = {

@@ -1,6 +1,8 @@
+import type { Pool } from 'pg';
 import type { EventLog } from '#lib/log';
 import { errorText, FabulaError, systemClock, systemTimers, type Logger } from '#lib/platform';
 import {
+  dropRetired,
   Projector,
   rebuild,
   type PartitionStatus,
@@ -14,11 +16,15 @@ import type { NodeMetrics } from '../metrics.js';
 interface ProjectionServiceOptions {
   readonly log: EventLog;
   readonly projection: PostgresProjection;
+  readonly pool: Pool;
   readonly databaseUrl: string;
   readonly logger: Logger;
   readonly metrics: NodeMetrics;
   readonly alarm: (message: string) => void;
 }
+
+/** Retired generations are looked for this often; they stay a minute longer than any reader can hold their name. */
+const CLEAN_EVERY_MS = 60_000;
 
 /** How a rebuild ordered in this process goes, or how the last one ended. */
 export type RebuildState =
@@ -29,13 +35,19 @@ export type RebuildState =
 
 /** The projector of one process on the live generation, and rebuilds beside it. */
 export class ProjectionService {
+  private readonly cleaning: NodeJS.Timeout;
   private rebuilding: RebuildState = { state: 'none' };
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
   private constructor(
     private readonly projector: Projector,
     private readonly options: ProjectionServiceOptions,
-  ) {}
+  ) {
+    const { pool, logger } = options;
+    const clean = (): void =>
+      void dropRetired(pool).catch((error: unknown) => logger.debug({ error: errorText(error) }, 'retired generations stay for now'));
+    this.cleaning = setInterval(clean, CLEAN_EVERY_MS).unref();
+  }
 
   static async open(options: ProjectionServiceOptions): Promise<ProjectionService> {
     const { log, projection, logger, metrics, alarm } = options;
@@ -59,6 +71,7 @@ export class ProjectionService {
     return this.projector.stop([partition]);
   }
   async stop(): Promise<void> {
+    clearInterval(this.cleaning);
     this.running?.abort.abort(new Error('the server stops'));
     await this.running?.done;
     await this.projector.stop();
