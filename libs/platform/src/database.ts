@@ -28,8 +28,13 @@ export function createPool(settings: PoolSettings): Pool {
     keepAlive: true,
   });
   pool.on('error', (error) => settings.onIdleError?.(error));
+  // The pool listens to idle connections alone. One that breaks while somebody holds it between two statements would end the process;
+  // the holder hears of it from the next statement.
+  pool.on('connect', (client) => client.on('error', heardByTheNextStatement));
   return pool;
 }
+
+function heardByTheNextStatement(): void {}
 
 /** Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. A connection that fails is not used again. */
 export async function withTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
