@@ -51,10 +51,15 @@ export async function* followPlaythrough(
     while (!signal.aborted) {
       if (newest === undefined) {
         await new Promise<void>((resolve) => {
-          wake = resolve;
-          const timer = setTimeout(resolve, LOOK_AGAIN_MS);
-          signal.addEventListener('abort', () => resolve(), { once: true });
-          timer.unref();
+          // Taken off again each time: a subscription may last for days, and its signal with it.
+          const done = (): void => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', done);
+            resolve();
+          };
+          const timer = setTimeout(done, LOOK_AGAIN_MS).unref();
+          signal.addEventListener('abort', done, { once: true });
+          wake = done;
         });
       }
       if (signal.aborted) return;
