@@ -143,6 +143,7 @@ export class FabulaNode {
             connection: { connectionString: databaseUrl, application_name: `${APPLICATION}-ownership` },
             partitions: log.partitions,
             timers: systemTimers,
+            observer: !has(config, 'engine'),
             onProblem: (what, error) => logger.warn({ error }, `ownership: ${what}`),
           }),
       follow,
@@ -187,8 +188,9 @@ export class FabulaNode {
 
   async start(): Promise<void> {
     this.started = true;
-    if (this.has('engine')) await this.commands.start();
-    else {
+    // Also without the engine: commands that arrive here are sent to the owners of their partitions.
+    await this.commands.start();
+    if (!this.has('engine')) {
       // Without partitions of its own a process follows all of them; a second one on the same partition is fenced and waits.
       for (let partition = 0; partition < this.log.partitions; partition++) {
         if (this.has('projector')) this.projections.follow(partition);
@@ -201,7 +203,7 @@ export class FabulaNode {
 
   async stop(): Promise<void> {
     if (this.started) {
-      if (this.has('engine')) await this.commands.stop();
+      await this.commands.stop();
       await this.projections.stop();
       await this.audit.stop();
     }

@@ -18,7 +18,10 @@ describe('partitions shared by processes on one database', () => {
   let database: TestDatabase;
   const members: Member[] = [];
 
-  async function join(name: string, settings: { released?: () => Promise<void>; timers?: Timers; leaseMs?: number } = {}): Promise<Member> {
+  async function join(
+    name: string,
+    settings: { released?: () => Promise<void>; timers?: Timers; leaseMs?: number; observer?: boolean } = {},
+  ): Promise<Member> {
     let wake = () => {};
     const held = new Set<number>();
     const problems: string[] = [];
@@ -27,6 +30,7 @@ describe('partitions shared by processes on one database', () => {
       partitions: PARTITIONS,
       timers: settings.timers ?? systemTimers,
       ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+      ...(settings.observer === undefined ? {} : { observer: settings.observer }),
       intervalMs: 20,
       onProblem: (what) => problems.push(what),
     });
@@ -96,6 +100,15 @@ describe('partitions shared by processes on one database', () => {
       expect(a.ownership.ownerOf(partition)).toBe(a.held.has(partition) ? 'self' : 'http://b');
       expect(b.ownership.ownerOf(partition)).toBe(b.held.has(partition) ? 'self' : 'http://a');
     }
+  });
+
+  test("an observer sees the owners, takes nothing and lowers nobody else's share", async () => {
+    const a = await join('a');
+    const watcher = await join('watcher', { observer: true });
+    await until(() => all.every((partition) => watcher.ownership.ownerOf(partition) === 'http://a'));
+    for (let count = 0; count < 6; count++) await anotherStatement();
+    expect([...watcher.held]).toEqual([]);
+    expect([...a.held]).toEqual(all);
   });
 
   test('nobody gets a partition before the one that gives it away has let go of it', async () => {

@@ -11,6 +11,8 @@ export interface PostgresOwnershipOptions {
   readonly intervalMs?: number;
   /** A process that sends nothing for so long (stopped, cut off) loses its session, and with it its partitions; ms (default 5,000). */
   readonly leaseMs?: number;
+  /** Only looks who owns what, to forward to them, and takes nothing itself: a process without the engine's role. */
+  readonly observer?: boolean;
   /** Something failed and is tried again. */
   readonly onProblem?: (what: string, error: unknown) => void;
 }
@@ -121,7 +123,7 @@ class PostgresOwnership implements Ownership {
     await client.connect();
     try {
       await client.query(`set idle_session_timeout = ${Math.ceil(leaseMs)}`);
-      await client.query('select pg_advisory_lock_shared($1, 0)', [PRESENT]);
+      if (this.options.observer !== true) await client.query('select pg_advisory_lock_shared($1, 0)', [PRESENT]);
     } catch (error) {
       await client.end().catch((ending: unknown) => this.problem('ending the ownership session', ending));
       throw error;
@@ -134,6 +136,7 @@ class PostgresOwnership implements Ownership {
     const processes = Math.max(1, rows.filter((lock) => lock.class === PRESENT).length);
     const taken = rows.filter((lock) => lock.class === OWNER);
     this.others = new Map(taken.flatMap(({ mine, partition, address }) => (mine || address === null ? [] : [[partition, address]])));
+    if (this.options.observer === true) return;
     const share = Math.ceil(this.options.partitions / processes);
     for (const partition of [...this.owned].slice(share)) this.release(partition);
     const locked = new Set(taken.map((lock) => lock.partition));
