@@ -47,7 +47,7 @@ export class AuditService {
   }
 
   static async open(options: AuditServiceOptions): Promise<AuditService> {
-    const { config, pool, log, logId } = options;
+    const { config, pool, log, logId, alarm } = options;
     const store = new PostgresAuditStore(pool);
     const signer = await openSigningKey(path.join(config.dataDir, 'audit-signing.key'), config.auditOrigin);
     const notary = new Notary({
@@ -59,6 +59,10 @@ export class AuditService {
       timers: systemTimers,
       keeper: new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId)),
       intervalMs: config.checkpointIntervalMs,
+      // Reported once: a stopped tree is not looked at again.
+      onStatus: ({ log: tree, state, problem }) => {
+        if (state === 'stopped') alarm(`the notary of ${tree} stopped: ${problem?.message ?? 'unknown'}`);
+      },
     });
     const exporter = new Exporter({
       store,
