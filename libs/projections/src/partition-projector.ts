@@ -44,15 +44,18 @@ export class PartitionProjector {
     let inFlight: InFlight | undefined;
     let stopped: UnknownEnvelope | undefined;
     this.cache.clear();
+    // A commit that fails at the tail must be dealt with at once, not when the partition's next record happens to arrive.
+    const failed = new AbortController();
     try {
-      const options = upTo === undefined ? { signal, maxRecords } : { signal, maxRecords, upTo };
+      const reading = { signal: AbortSignal.any([signal, failed.signal]), maxRecords };
+      const options = upTo === undefined ? reading : { ...reading, upTo };
       for await (const { records } of log.read(partition, next, options)) {
         const folded = await this.fold(this.decode(next, records));
         await inFlight?.done;
         this.cache.trim(folded.streams);
         inFlight = { records, from: next, done: this.commit(folded.changes) };
-        // Awaited below or at the next batch; until then a failure must not count as unhandled.
-        inFlight.done.catch(() => {});
+        // Awaited below or at the next batch: there the failure itself is met.
+        inFlight.done.catch(() => failed.abort());
         next = folded.changes.to;
         stopped = folded.unknownEnvelope;
         if (stopped !== undefined) break;

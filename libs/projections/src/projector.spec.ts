@@ -2,6 +2,7 @@ import { createMemoryLog } from '#lib/log';
 import { stateFromJson } from '#lib/playthrough';
 import { randomFrom, writeRandomHistory } from './contract/random-history.js';
 import { MemoryProjection } from './memory-projection.js';
+import { DataRefused } from './projection-store.js';
 import { Projector } from './projector.js';
 
 const timers = {
@@ -30,5 +31,28 @@ describe('the projector over memory', () => {
         expect(stateFromJson(row?.state ?? '')).toEqual(state);
       }
     }
+  });
+
+  it.each([
+    ['the store is away', () => new Error('no connection')],
+    ['the store refuses the data', () => new DataRefused('a rule')],
+  ])('makes up for a commit that failed at the tail because %s, without waiting for another record', async (_why, failure) => {
+    const log = createMemoryLog({ partitions: 1, clock: { now: () => 1 } });
+    await writeRandomHistory(log, { seed: 3, partitions: 1, playthroughs: 2, records: 12 });
+    const store = new MemoryProjection();
+    const commit = store.commit.bind(store);
+    let failures = 1;
+    store.commit = async (changes) => {
+      if (failures-- > 0) throw failure();
+      return commit(changes);
+    };
+    const projector = await Projector.open({ log, store, timers, retryMs: [1, 1] });
+    const end = await log.end(0);
+    const caughtUp = new Promise<void>((resolve) => projector.onCommit(({ to }) => to === end && resolve()));
+    projector.start();
+    await caughtUp;
+    await projector.stop();
+    expect((await store.readPosition(0)).nextOffset).toBe(end);
+    expect(failures).toBeLessThan(0);
   });
 });
