@@ -35,6 +35,8 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       // What is wrong before a route is found (an address that cannot be decoded) is answered like everything else.
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => answerError(error, request, reply, logger),
     });
+    // Nest would set its own in place of the one handler that `setUpHttp` sets.
+    adapter.setErrorHandler = () => adapter.getInstance();
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(node, root), adapter, {
       logger: new NestLogger(logger),
       bodyParser: false,
