@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createClient, type Client, type ExecutionResult } from 'graphql-ws';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { ApiClient } from '../support/api-client.js';
 import { ServerProcess } from '../support/server-process.js';
