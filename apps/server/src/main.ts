@@ -35,15 +35,18 @@ async function main(): Promise<void> {
     process.exit(2);
   }
   const logger = createLogger({ level: config.logLevel });
-  let postgres: EmbeddedPostgres | undefined;
+  let database: ReturnType<typeof openDatabase> | undefined;
   let server: RunningServer | undefined;
   let stopping: Promise<void> | undefined;
   const stop = (code: number): Promise<void> =>
     (stopping ??= (async () => {
       setTimeout(() => process.exit(code === 0 ? 1 : code), STOP_WITHIN_MS).unref();
       await server?.stop();
-      await fs.rm(path.join(config.dataDir, 'server.json'), { force: true });
-      await postgres?.stop();
+      // Only our own: a start that found the folder in use must leave the running server's.
+      if (server !== undefined) await fs.rm(path.join(config.dataDir, 'server.json'), { force: true });
+      // Asked to stop while Postgres is still starting: it is waited for, or it would run on without us.
+      const opened = await database?.catch(() => undefined);
+      await opened?.postgres?.stop();
       process.exit(code);
     })().catch((error: unknown) => {
       logger.error({ error }, 'stopping failed');
@@ -52,8 +55,10 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop(0));
 
   try {
-    const { url: databaseUrl, postgres: started } = await openDatabase(config, logger);
-    postgres = started;
+    database = openDatabase(config, logger);
+    const { url: databaseUrl } = await database;
+    // A stop that came meanwhile ends the process; nothing more is begun.
+    if (stopping !== undefined) return await stopping;
     await runMigrations(databaseUrl);
     server = await startServer(config, logger, databaseUrl, root);
     await writeServerFile(config, server.url);
@@ -62,6 +67,8 @@ async function main(): Promise<void> {
     if (samples.length > 0) process.stdout.write(`Published the sample stories: ${samples.join(', ')}\n`);
     process.stdout.write(`${await banner(server.url, server.node.developmentIssuer, process.uptime().toFixed(1))}\n`);
   } catch (error) {
+    // What was being started is broken off on purpose.
+    if (stopping !== undefined) return await stopping;
     const expected = error instanceof DataDirectoryLocked || error instanceof DevelopmentIssuerRefused;
     process.stderr.write(`${expected ? errorText(error) : `Fabula could not start: ${errorText(error)}`}\n`);
     if (!expected) logger.error({ error }, 'start failed');
