@@ -62,12 +62,12 @@ export class Auditor {
   }
 
   /**
-   * Appends everything the log holds now, then returns: for rebuilds, tests and the simulation.
+   * Appends everything the log holds now, then returns: for rebuilds, tests and the simulation. An abort ends it early.
    * @throws AuditStopped; LogUnavailable and the store's own errors on an outage.
    */
-  async catchUp(partition: number): Promise<AuditHead> {
+  async catchUp(partition: number, signal?: AbortSignal): Promise<AuditHead> {
     try {
-      await this.read(partition, await this.options.log.end(partition));
+      await this.read(partition, await this.options.log.end(partition), signal);
     } catch (error) {
       this.memories.delete(partition);
       throw error;
@@ -210,7 +210,8 @@ export class Auditor {
   private async memory(transaction: AuditTransaction, partition: number): Promise<Memory> {
     const { head } = transaction;
     const kept = this.memories.get(partition);
-    if (kept !== undefined && kept.nextOffset === head.nextOffset && kept.growth.size === head.size) return kept;
+    // Somebody may have rebuilt the tree since: what was remembered of the old one counts only if the new one is the same.
+    if (kept !== undefined && kept.nextOffset === head.nextOffset && sameFrontier(kept.growth, head)) return kept;
     const tiles = await transaction.tiles(edgeTiles(head.size));
     const memory = {
       growth: this.consistent(head, () => new TreeGrowth(head, tiles)),
@@ -264,4 +265,9 @@ export class Auditor {
       signal.addEventListener('abort', aborted, { once: true });
     });
   }
+}
+
+function sameFrontier(growth: TreeGrowth, { size, frontier }: AuditHead): boolean {
+  const { hashes } = growth;
+  return growth.size === size && hashes.length === frontier.length && hashes.every((hash, i) => frontier[i]?.equals(hash) === true);
 }

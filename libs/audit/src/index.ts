@@ -37,4 +37,4 @@ export { verifyBundle, type BundleReport, type BundleSource, type TreeReport, ty
 export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan } from './bundle/write-bundle.js';
 export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
 export { verifyStore, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
-export { rebuildTrees } from './rebuild.js';
+export { rebuildTrees, type TreeRebuild } from './rebuild.js';

@@ -73,6 +73,12 @@ export class Notary {
     return originOf(this.options.signer.name, this.options.logId, log);
   }
 
+  /** Looks again at the trees it had stopped at: a person, or a rebuild somewhere, may have mended them. */
+  resume(): void {
+    for (const { problem: _mended, ...status } of this.statuses.values())
+      if (status.state === 'stopped') this.report({ ...status, state: 'idle' });
+  }
+
   /** Signs at every interval until the signal aborts; never rejects. A stopped tree does not hold up the others. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -119,20 +125,35 @@ export class Notary {
     const newest = await store.latestNote(log, logId);
     if (newest !== undefined) this.check(newest);
     await this.compareWithKeeper(log, newest);
-    if (newest !== undefined && head.size < newest.size) {
-      this.report({ log, state: 'behind', size: newest.size, signedAt: newest.signedAt });
-      return undefined;
-    }
+    if (newest !== undefined && head.size < newest.size) return this.behind(newest);
     if (head.size === (newest?.size ?? 0n)) {
       const now = clock.now();
       if (newest !== undefined && now - newest.publishedAt >= (this.options.republishMs ?? DEFAULT_REPUBLISH_MS)) {
-        await rederiveRoot(store, head, newest);
+        if ((await this.rederived(head, newest)) === undefined) return this.behind(newest);
         await store.republish(log, logId, newest.size, now);
       }
       this.report({ log, state: newest === undefined ? 'idle' : 'current', size: head.size, signedAt: newest?.signedAt ?? null });
       return undefined;
     }
-    return { log, size: head.size, root: await rederiveRoot(store, head, newest) };
+    return this.rederived(head, newest);
+  }
+
+  private behind({ log, size, signedAt }: KeptNote): undefined {
+    this.report({ log, state: 'behind', size, signedAt });
+  }
+
+  /** Undefined: the tree is being rebuilt, here or in another process, and leaves went away while they were read. */
+  private async rederived(head: AuditHead, newest: KeptNote | undefined): Promise<Pick<KeptNote, 'log' | 'size' | 'root'> | undefined> {
+    const { store } = this.options;
+    const { log, logId, size } = head;
+    try {
+      return { log, size, root: await rederiveRoot(store, head, newest) };
+    } catch (error) {
+      if (!(error instanceof AuditStopped)) throw error;
+      const now = await store.open(log, logId);
+      if (now.size < size) return undefined;
+      return { log, size: now.size, root: await rederiveRoot(store, now, newest) };
+    }
   }
 
   /** The store may have been tampered with: a note counts only if our key signed just that. */

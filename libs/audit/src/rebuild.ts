@@ -2,31 +2,48 @@ import type { EventLog } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import type { AuditHead, AuditStore } from './audit-store.js';
 import { Auditor } from './auditor.js';
-import { partitionLog } from './log-name.js';
+import { partitionLog, partitionOfLog } from './log-name.js';
+
+/** How far the tree of one partition is: offsets of the log. */
+export interface TreeRebuild {
+  readonly partition: number;
+  readonly done: number;
+  readonly end: number;
+}
 
 /**
- * What `fabula audit rebuild` does: forgets the partitions' trees and builds them again from the log. Signed notes stay; a rebuilt tree that
- * disagrees with one is refused. A store of another log also forgets its root tree, which the notary then begins anew for this log.
- * Stop the auditor and the notary before.
- * @throws AuditStopped
+ * What `fabula audit rebuild` does: forgets the partitions' trees, one after the other, and builds each again from the log. Signed notes stay;
+ * a rebuilt tree that disagrees with one is refused. A store of another log also forgets its root tree, which the notary then begins anew for
+ * this log. Auditors that follow meanwhile, here or in other processes, only help: each batch goes in once, under the lock of the tree's head.
+ * @throws AuditStopped; the signal's reason; LogUnavailable and the store's own errors on an outage: whoever follows goes on building
  */
 export async function rebuildTrees(options: {
   readonly store: AuditStore;
   readonly log: EventLog;
   readonly timers: Timers;
-  readonly progress?: (head: AuditHead) => void;
+  readonly signal?: AbortSignal;
+  readonly progress?: (tree: TreeRebuild) => void;
 }): Promise<readonly AuditHead[]> {
-  const { store, log, timers } = options;
+  const { store, log, timers, signal, progress } = options;
   const logId = await log.id();
-  for (const head of await store.heads()) {
-    if (head.log !== 'root' || head.logId !== logId) await store.forget(head.log);
+  for (const { log: name, logId: built } of await store.heads()) {
+    const partition = partitionOfLog(name);
+    const foreign = partition === undefined ? built !== logId : partition >= log.partitions;
+    if (foreign) await store.forget(name);
   }
-  const auditor = new Auditor({ log, store, timers });
   const heads: AuditHead[] = [];
   for (let partition = 0; partition < log.partitions; partition++) {
-    await store.open(partitionLog(partition), logId);
-    const head = await auditor.catchUp(partition);
-    options.progress?.(head);
+    signal?.throwIfAborted();
+    const name = partitionLog(partition);
+    const end = await log.end(partition);
+    progress?.({ partition, done: 0, end });
+    await store.forget(name);
+    await store.open(name, logId);
+    const onStatus = ({ nextOffset }: { readonly nextOffset: number }): void =>
+      progress?.({ partition, done: Math.min(nextOffset, end), end });
+    const head = await new Auditor({ log, store, timers, partitions: [partition], onStatus }).catchUp(partition, signal);
+    signal?.throwIfAborted();
+    progress?.({ partition, done: end, end });
     heads.push(head);
   }
   return heads;

@@ -5,6 +5,7 @@ import {
   DirectoryNoteKeeper,
   Exporter,
   Notary,
+  type NoteKeeper,
   openSigningKey,
   PostgresAuditStore,
   Proofs,
@@ -13,11 +14,12 @@ import {
 } from '#lib/audit';
 import type { EventLog, LogId } from '#lib/log';
 import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { AuditMaintenance } from './audit-maintenance.js';
 
 interface Followed {
-  readonly auditor: Auditor;
+  auditor: Auditor;
   readonly abort: AbortController;
-  readonly done: Promise<void>;
+  done: Promise<void>;
 }
 
 interface AuditServiceOptions {
@@ -29,9 +31,19 @@ interface AuditServiceOptions {
   readonly alarm: (message: string) => void;
 }
 
+/**
+ * What an auditor or the notary stopped at may be mended elsewhere: by a rebuild that another process ran, a backup, a newer program.
+ * So often they look again; until then they stay stopped.
+ */
+const LOOK_AGAIN_MS = 30_000;
+
 /** The audit side of one process: an auditor per followed partition, the notary, and what the audit API reads. */
 export class AuditService {
   readonly proofs: Proofs;
+  readonly maintenance: AuditMaintenance;
+  /** What this process is to follow, whether it just does or not. */
+  private readonly wanted = new Set<number>();
+  private paused = false;
   private readonly followed = new Map<number, Followed>();
   private notaryRun: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
@@ -42,14 +54,18 @@ export class AuditService {
     readonly exporter: Exporter,
     /** `name+id+key`: what verifies the notes. */
     readonly verifierKey: string,
+    keeper: NoteKeeper,
   ) {
-    this.proofs = new Proofs(store, options.logId);
+    const { pool, log, logId, logger } = options;
+    this.proofs = new Proofs(store, logId);
+    this.maintenance = new AuditMaintenance({ pool, log, store, keeper, verifierKey, logger, following: this });
   }
 
   static async open(options: AuditServiceOptions): Promise<AuditService> {
     const { config, pool, log, logId, alarm } = options;
     const store = new PostgresAuditStore(pool);
     const signer = await openSigningKey(path.join(config.dataDir, 'audit-signing.key'), config.auditOrigin);
+    const keeper = new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId));
     const notary = new Notary({
       store,
       logId,
@@ -57,7 +73,7 @@ export class AuditService {
       signer,
       clock: systemClock,
       timers: systemTimers,
-      keeper: new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId)),
+      keeper,
       intervalMs: config.checkpointIntervalMs,
       // Reported once: a stopped tree is not looked at again.
       onStatus: ({ log: tree, state, problem }) => {
@@ -73,26 +89,58 @@ export class AuditService {
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),
     });
-    return new AuditService(options, store, notary, exporter, signer.verifier.vkey);
+    return new AuditService(options, store, notary, exporter, signer.verifier.vkey, keeper);
   }
 
   follow(partition: number): void {
-    if (this.followed.has(partition)) return;
-    const { log, alarm } = this.options;
-    const auditor = new Auditor({
-      log,
-      store: this.store,
-      timers: systemTimers,
-      partitions: [partition],
-      onStatus: ({ state, problem }) => {
-        if (state === 'stopped') alarm(`the auditor of partition ${partition} stopped: ${problem?.message ?? 'unknown'}`);
-      },
-    });
+    this.wanted.add(partition);
+    if (this.paused || this.followed.has(partition)) return;
+    let alarmed: string | undefined;
+    const auditorOf = (): Auditor =>
+      new Auditor({
+        log: this.options.log,
+        store: this.store,
+        timers: systemTimers,
+        partitions: [partition],
+        onStatus: ({ state, problem }) => {
+          const message = `the auditor of partition ${partition} stopped: ${problem?.message ?? 'unknown'}`;
+          if (state !== 'stopped' || alarmed === message) return;
+          alarmed = message;
+          this.options.alarm(message);
+        },
+      });
     const abort = new AbortController();
-    this.followed.set(partition, { auditor, abort, done: auditor.run(abort.signal) });
+    const { signal } = abort;
+    const followed: Followed = { auditor: auditorOf(), abort, done: Promise.resolve() };
+    const run = async (): Promise<void> => {
+      for (;;) {
+        await followed.auditor.run(signal);
+        await pause(LOOK_AGAIN_MS, signal);
+        if (signal.aborted) return;
+        followed.auditor = auditorOf();
+      }
+    };
+    followed.done = run();
+    this.followed.set(partition, followed);
   }
 
   async leave(partition: number): Promise<void> {
+    this.wanted.delete(partition);
+    await this.letGo(partition);
+  }
+
+  /** For a rebuild: nobody here holds on to the trees until `followAgain`. */
+  async leaveAll(): Promise<void> {
+    this.paused = true;
+    await Promise.all([...this.followed.keys()].map((partition) => this.letGo(partition)));
+  }
+  followAgain(): void {
+    this.paused = false;
+    for (const partition of this.wanted) this.follow(partition);
+    this.notary.resume();
+  }
+
+  private async letGo(partition: number): Promise<void> {
     const followed = this.followed.get(partition);
     if (followed === undefined) return;
     this.followed.delete(partition);
@@ -108,14 +156,19 @@ export class AuditService {
   /** Signs at every interval. Several processes may: a note is kept only once, and never a smaller one. */
   startNotary(): void {
     const abort = new AbortController();
-    this.notaryRun ??= { abort, done: this.notary.run(abort.signal) };
+    const { signal } = abort;
+    const resume = async (): Promise<void> => {
+      for (; !signal.aborted; this.notary.resume()) await pause(LOOK_AGAIN_MS, signal);
+    };
+    this.notaryRun ??= { abort, done: Promise.all([this.notary.run(signal), resume()]).then(() => undefined) };
   }
 
   async stop(): Promise<void> {
+    await this.maintenance.stop();
     await this.exporter.close();
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
-    await Promise.all([...this.followed.keys()].map((partition) => this.leave(partition)));
+    await Promise.all([...this.wanted].map((partition) => this.leave(partition)));
   }
 
   status(): readonly PartitionAudit[] {
@@ -124,4 +177,20 @@ export class AuditService {
   notes(): readonly NotaryStatus[] {
     return this.notary.status();
   }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const cancel = systemTimers.after(ms, finish);
+    function finish(): void {
+      signal.removeEventListener('abort', aborted);
+      resolve();
+    }
+    function aborted(): void {
+      cancel();
+      finish();
+    }
+    signal.addEventListener('abort', aborted);
+  });
 }

@@ -15,6 +15,7 @@ import {
   type LogName,
 } from '#lib/audit';
 import { FabulaError } from '#lib/platform';
+import type { AuditRebuild, Verification } from '../audit/audit-maintenance.js';
 import { requireRole } from '../http/auth.js';
 import { checked, text } from '../http/input.js';
 import { Roles } from '../http/roles.js';
@@ -145,6 +146,34 @@ export class AuditController {
     return jobView(await refusable(() => this.node.audit.exporter.request(wanted, caller.actor)));
   }
 
+  @Post('store/verification')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Looks for tampering in the whole audit store, in the background: trees, notes, notes kept outside, log' })
+  async verify(): Promise<object> {
+    return workView(await this.node.audit.maintenance.startVerification());
+  }
+
+  @Get('store/verification')
+  @ApiOperation({ summary: 'How far the last verification ordered at this process is, and what it found' })
+  verification(): object {
+    return workView(this.node.audit.maintenance.verification());
+  }
+
+  @Post('store/rebuild')
+  @Roles('operator')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Forgets the trees and builds them again from the log; signed notes stay and bind the new trees' })
+  async rebuild(): Promise<object> {
+    return workView(await this.node.audit.maintenance.startRebuild());
+  }
+
+  @Get('store/rebuild')
+  @Roles('operator')
+  @ApiOperation({ summary: 'How far the last rebuild ordered at this process is' })
+  rebuilding(): object {
+    return workView(this.node.audit.maintenance.rebuild());
+  }
+
   @Get('exports/:id')
   @ApiOperation({ summary: 'How far an export is' })
   async progress(@Param('id') id: string): Promise<object> {
@@ -203,6 +232,12 @@ function jobView({ ranges, requestedAt, finishedAt, ...job }: ExportJob): object
     finishedAt: isoOrNull(finishedAt ?? undefined),
   };
 }
+
+const workView = ({ startedAt, finishedAt, ...work }: Verification | AuditRebuild): object => ({
+  ...work,
+  startedAt: isoOrNull(startedAt ?? undefined),
+  finishedAt: isoOrNull(finishedAt ?? undefined),
+});
 
 async function refusable<T>(work: () => Promise<T>): Promise<T> {
   try {

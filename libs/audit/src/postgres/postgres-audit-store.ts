@@ -1,5 +1,6 @@
-import type { Pool } from 'pg';
+import type { Pool, QueryConfig } from 'pg';
 import type { LogId } from '#lib/log';
+import { withTransaction } from '#lib/platform';
 import type { AuditHead, AuditStore, AuditTransaction, KeptNote, LeafPage } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
 import type { LogName } from '../log-name.js';
@@ -10,6 +11,13 @@ import { readTiles, runTransaction } from './postgres-transaction.js';
 import { searchLeaves } from './search-leaves.js';
 
 const PAGE = 500;
+/** A tree of millions of leaves takes longer to delete than any statement of a request may; a silent server still ends the wait. */
+const FORGET_WITHIN_MS = 3_600_000;
+const unhurried = (table: string, log: number): QueryConfig & { readonly query_timeout: number } => ({
+  text: `delete from fabula.${table} where log = $1`,
+  values: [log],
+  query_timeout: FORGET_WITHIN_MS,
+});
 const HEAD = 'log, log_id, next_offset, size, frontier, previous_leaf';
 const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index';
 
@@ -92,12 +100,11 @@ export class PostgresAuditStore implements AuditStore {
   }
 
   async forget(log: LogName): Promise<void> {
-    // One statement, so one transaction. The head goes first: an auditor waits for it, then finds none.
-    await this.pool.query(
-      `with head as (delete from fabula.audit_heads where log = $1), tiles as (delete from fabula.audit_tiles where log = $1)
-       delete from fabula.audit_leaves where log = $1`,
-      [numberOf(log)],
-    );
+    // One transaction. The head goes first: an auditor waits for it, then finds none.
+    await withTransaction(this.pool, async (client) => {
+      await client.query('set local statement_timeout = 0');
+      for (const table of ['audit_heads', 'audit_tiles', 'audit_leaves']) await client.query(unhurried(table, numberOf(log)));
+    });
   }
 
   async saveExport(job: ExportJob): Promise<void> {
