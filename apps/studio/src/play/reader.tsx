@@ -25,8 +25,8 @@ export function Reader(props: {
   const { playthrough, problem, feed, take, refresh } = usePlaythrough(id, props.given);
   const [said, setSaid] = useState('');
   const heading = useRef<HTMLHeadingElement>(null);
-  /** The turn after our own command: the only change that may move the reader's focus. */
-  const ours = useRef<number>(undefined);
+  /** The turn after our own command: the only change that may move the reader's focus. The feed may show it before the answer comes. */
+  const [ours, setOurs] = useState<number>();
 
   const commands = useCommands({
     done: ({ playthrough: next }, wish) => {
@@ -35,7 +35,7 @@ export function Reader(props: {
         return;
       }
       if (wish.do === 'setCheckpoint') setSaid('Page kept.');
-      else ours.current = next.turn;
+      else setOurs(next.turn);
       take(next);
     },
     refused: (refusal) => {
@@ -51,14 +51,14 @@ export function Reader(props: {
   useEffect(() => {
     if (turn === undefined || title === undefined) return;
     document.title = `${plainOf(title)} · ${storyTitle ?? ''}`;
-    if (ours.current === turn) {
+    if (ours === turn) {
       heading.current?.focus({ preventScroll: true });
       window.scrollTo({ top: 0 });
       setSaid(`Turn ${turn}.`);
     } else {
       setSaid(`${plainOf(title)}. Turn ${turn}.`);
     }
-  }, [turn, title, storyTitle]);
+  }, [turn, title, storyTitle, ours]);
 
   if (playthrough === undefined) {
     return (
