@@ -1,4 +1,5 @@
 import { errorCatalogue, FabulaError, isErrorCode, type ErrorCode } from '#lib/platform';
+import { isDatabaseOutage } from './database-outage.js';
 
 /** What a caller may see of an error. */
 export interface PublicProblem {
@@ -54,6 +55,9 @@ export function asFabulaError(error: unknown): PublicProblem {
   const status = named?.statusCode ?? named?.status;
   if (typeof status === 'number' && status < 500 && BY_STATUS[status] !== undefined)
     return problem(BY_STATUS[status] as ErrorCode, named?.message);
+  // Where it broke is not known here: before the command was recorded, or while its answer was made.
+  if (isDatabaseOutage(error))
+    return problem('OUTCOME_UNKNOWN', 'The database cannot be reached at present; send the same request, with the same commandId, again.');
   return problem('INTERNAL');
 }
 
