@@ -154,6 +154,15 @@ export class Arena {
     }
   }
 
+  /** A server that ended by itself, with its last words. */
+  problem(): string | undefined {
+    for (const server of this.servers) {
+      if (server !== undefined && !isAlive(server.pid))
+        return `a server ended by itself; its last words:\n${server.output().slice(-4_000)}`;
+    }
+    return undefined;
+  }
+
   urls(): readonly string[] {
     return this.servers.flatMap((server) => server?.url ?? []);
   }
@@ -218,5 +227,15 @@ export class Arena {
       if (i === 100) throw new Error('the published story is not seen');
       await pause(50);
     }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // Ours to signal, so the only reason to fail is that it is gone.
+    return false;
   }
 }

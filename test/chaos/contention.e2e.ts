@@ -28,17 +28,22 @@ const OUTCOMES = [
 
 describe('64 clients that fight over 8 playthroughs through two servers', () => {
   let arena: Arena;
+  let crowd: Crowd | undefined;
   beforeAll(async () => {
     arena = await Arena.open({ servers: 2 });
   }, 120_000);
-  afterAll(() => arena?.close(), 60_000);
+  afterAll(async () => {
+    await crowd?.abandon();
+    await arena?.close();
+  }, 60_000);
 
   it(
     'take each turn once, densely and in the order of real time, and whoever loses is told TURN_STALE',
     async () => {
       const history = new History();
       const figures = await verified('5 contention', async () => {
-        const crowd = new Crowd({
+        crowd = new Crowd({
+          problem: () => arena.problem(),
           ...{
             urls: () => arena.urls(),
             readers: await arena.readers(PLAYTHROUGHS),

@@ -20,6 +20,8 @@ export interface CrowdOptions {
   /** Longest pause between two commands of a device, ms. */
   readonly thinkMs?: number;
   readonly habits?: typeof HABITS;
+  /** Why going on is no use, if so. */
+  readonly problem?: () => string | undefined;
 }
 
 /** A reader's playthrough as its devices know it together. */
@@ -42,6 +44,7 @@ export class Crowd {
   private readonly readers: Reader[] = [];
   private running: Promise<void> | undefined;
   private stopping = false;
+  private abandoned = false;
 
   constructor(private readonly options: CrowdOptions) {
     this.network = new Network(options.history);
@@ -69,6 +72,8 @@ export class Crowd {
     const wanted = history.acceptedTurns + more;
     const deadline = performance.now() + withinMs;
     while (history.acceptedTurns < wanted) {
+      const problem = this.options.problem?.();
+      if (problem !== undefined) throw new Error(problem);
       if (performance.now() > deadline) {
         throw new Error(`only ${more - wanted + history.acceptedTurns} of ${more} turns within ${withinMs} ms: ${countsOf(history)}`);
       }
@@ -81,6 +86,12 @@ export class Crowd {
     this.stopping = true;
     await this.running;
     this.network.close();
+  }
+
+  /** Ends at once, whatever is under way: for when the test has failed already. */
+  async abandon(): Promise<void> {
+    this.abandoned = true;
+    await this.stop();
   }
 
   get playthroughs(): readonly { readonly id: string; readonly token: string }[] {
@@ -138,7 +149,7 @@ export class Crowd {
   /** Sends one command, always with its id, until somebody says what became of it. */
   private async send(reader: Reader, command: Command, random: Random, begins?: Reader): Promise<void> {
     const { history, patienceMs = 1_500 } = this.options;
-    for (let unclear = false; ;) {
+    for (let unclear = false; !this.abandoned;) {
       const { saw, now } = await this.network.send(this.url(random), reader.token, command, patienceMs);
       if (now !== undefined) this.learn(reader, now, begins);
       if (saw.kind === 'accepted' || saw.kind === 'refused') {

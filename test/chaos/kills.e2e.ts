@@ -30,10 +30,14 @@ const OUTCOMES = [
 
 describe('SIGKILL of the server and of Postgres under load', () => {
   let arena: Arena;
+  let crowd: Crowd | undefined;
   beforeAll(async () => {
     arena = await Arena.open({ servers: 1, ownPostgres: true });
   }, 180_000);
-  afterAll(() => arena?.close(), 60_000);
+  afterAll(async () => {
+    await crowd?.abandon();
+    await arena?.close();
+  }, 60_000);
 
   it(
     'loses no acknowledged turn and doubles none, and read models and audit trees are those of a fold from 0',
@@ -41,7 +45,8 @@ describe('SIGKILL of the server and of Postgres under load', () => {
       const history = new History();
       const figures = await verified(ROW, async () => {
         const readers = await arena.readers(READERS);
-        const crowd = new Crowd({
+        crowd = new Crowd({
+          problem: () => arena.problem(),
           urls: () => arena.urls(),
           readers,
           devices: DEVICES,

@@ -23,10 +23,14 @@ const HABITS = { choose: 90, doubled: 3, stale: 1, replay: 4, reuse: 1, rewind: 
 
 describe('When the owner of partitions falls silent', () => {
   let arena: Arena;
+  let crowd: Crowd | undefined;
   beforeAll(async () => {
     arena = await Arena.open({ servers: 2, partitions: PARTITIONS });
   }, 180_000);
-  afterAll(() => arena?.close(), 60_000);
+  afterAll(async () => {
+    await crowd?.abandon();
+    await arena?.close();
+  }, 60_000);
 
   it(
     'the other server takes them over and play goes on, whether it was killed or comes back as a zombie; nothing is lost or doubled',
@@ -34,7 +38,8 @@ describe('When the owner of partitions falls silent', () => {
       const history = new History();
       const figures = await verified(ROW, async () => {
         const readers = await arena.readers(READERS);
-        const crowd = new Crowd({
+        crowd = new Crowd({
+          problem: () => arena.problem(),
           urls: () => arena.urls(),
           readers,
           devices: DEVICES,
