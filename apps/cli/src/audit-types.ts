@@ -19,6 +19,15 @@ export interface InclusionAnswer {
   readonly leaf: string;
   readonly hashes: readonly string[];
 }
+/** Work on the whole store: `progress` by tree. */
+export interface StoreWorkAnswer<Report> {
+  readonly state: 'none' | 'running' | 'done' | 'failed';
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly progress: readonly { readonly log: string; readonly done: number; readonly total: number }[];
+  readonly report: Report | null;
+  readonly error: string | null;
+}
 export interface ExportAnswer {
   readonly id: string;
   readonly state: ExportState;

@@ -98,7 +98,7 @@ function verdicts({ verdicts: counts }: BundleReport['trees'][number]): string {
     .join(', ');
 }
 
-function findingText(terminal: Terminal, { kind, message, where }: Finding): string {
+export function findingText(terminal: Terminal, { kind, message, where }: Finding): string {
   const paint = painter(terminal);
   return `${paint('red', kind)}  ${wrapped(oneLine(message), terminal.columns, '  ')}\n${paint('dim', `  ${placeText(where)}`)}\n`;
 }

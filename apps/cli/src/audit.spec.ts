@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { EXIT_CODES, Proofs, type LogName } from '#lib/audit';
+import { EXIT_CODES, Proofs, verifyStore, type LogName, type StoreReport } from '#lib/audit';
 import { audited, testSigner, type Audited } from '../../../libs/audit/src/testing/audited.js';
 import type { MemoryAuditStore } from '#lib/audit';
 import { commandLineReference } from './program.js';
@@ -74,6 +74,82 @@ describe('fabula audit', () => {
     ])('ends with 2 for %s', async (_what, argv, says) => {
       const { code, err } = await recorded(['audit', 'verify', ...argv()]);
       expect([code, err]).toEqual([2, expect.stringContaining(says)]);
+    });
+  });
+
+  describe('verify --store and rebuild', () => {
+    const work = (state: string, more: object = {}): object => ({
+      state,
+      startedAt: '2026-11-23T18:00:00.000Z',
+      finishedAt: null,
+      progress: [
+        { log: 'p0', done: state === 'done' ? 40 : 10, total: 40 },
+        { log: 'root', done: 0, total: 2 },
+      ],
+      report: null,
+      error: null,
+      ...more,
+    });
+    const report = async (): Promise<StoreReport> =>
+      verifyStore({ store: history.store, vkey, log: history.log, outsideNotes: [await note('root')] });
+    const asked = (what: string, ...answers: readonly object[]): ReturnType<typeof server> =>
+      server({ [`POST /audit/store/${what}`]: work('running'), [`GET /audit/store/${what}`]: answers });
+
+    test('orders the verification, waits for it, and ends with 0 for an honest store', async () => {
+      const found = asked('verification', work('running'), work('done', { report: await report() }));
+      const { code, out, err } = await recorded(['audit', 'verify', '--store', ...URL_AND_TOKEN], { fetch: found.fetch });
+      expect(code).toBe(0);
+      expect(out).toContain('✓ Nothing was tampered with');
+      expect(out).toMatch(/root +\d+ +\d+ +0/);
+      expect(err).toContain('verifying: 40 leaves');
+      expect(found.asked).toEqual(['POST /audit/store/verification', 'GET /audit/store/verification', 'GET /audit/store/verification']);
+    });
+
+    test('ends with the code of the tampering, and names and places it', async () => {
+      const tampered = audited(11);
+      await tampered.round(6);
+      const leaf = tampered.store.trees.get('p1')?.leaves[3];
+      if (leaf === undefined) throw new Error('a history of six rounds has four leaves in p1');
+      leaf.bytes[leaf.bytes.indexOf('"verdict":"') + 11] = 'x'.charCodeAt(0);
+      const bad = await verifyStore({ store: tampered.store, vkey, log: tampered.log });
+      const answers = asked('verification', work('done', { report: bad })).fetch;
+      const { code, out } = await recorded(['audit', 'verify', '--store', ...URL_AND_TOKEN], { fetch: answers });
+      expect(code).toBe(EXIT_CODES.LEAF);
+      expect(out).toContain('✗ Not genuine');
+      expect(out).toContain('tree p1, leaf 3');
+      expect(out).toContain('not shown: that the store as a whole was not set back');
+      const asJson = await recorded(['audit', 'verify', '--store', '--json', ...URL_AND_TOKEN], {
+        fetch: asked('verification', work('done', { report: bad })).fetch,
+      });
+      expect([asJson.code, JSON.parse(asJson.out)]).toEqual([EXIT_CODES.LEAF, expect.objectContaining({ ok: false, exitCode: code })]);
+    });
+
+    test('says what was rebuilt', async () => {
+      const trees = [
+        { log: 'p0', size: '30' },
+        { log: 'p1', size: '11' },
+      ];
+      const { fetch } = asked('rebuild', work('running'), work('done', { report: { trees } }));
+      const { code, out, err } = await recorded(['audit', 'rebuild', ...URL_AND_TOKEN], { fetch });
+      expect([code, out]).toEqual([0, expect.stringContaining('✓ 2 trees built anew from the log: 41 leaves')]);
+      expect(err).toContain('rebuilding: 40 records');
+    });
+
+    test.each([
+      ['failed', work('failed', { error: 'p0: another root (compare)' }), 'The rebuild failed: p0: another root (compare)'],
+      ['forgotten', work('none'), 'was the server started again?'],
+    ])('ends with 1 when the rebuild is %s', async (_what, answer, says) => {
+      const { code, err } = await recorded(['audit', 'rebuild', ...URL_AND_TOKEN], { fetch: asked('rebuild', answer).fetch });
+      expect([code, err]).toEqual([1, expect.stringContaining(says)]);
+    });
+
+    test.each([
+      ['neither file nor store', []],
+      ['both', ['x.tar', '--store']],
+      ['a key of its own', ['--store', '--key', vkey]],
+    ])('ends with 2 for %s', async (_what, argv) => {
+      const { code, err } = await recorded(['audit', 'verify', ...argv]);
+      expect([code, err]).toEqual([2, expect.stringContaining('--store')]);
     });
   });
 
@@ -176,6 +252,7 @@ describe('the command line reference', () => {
       'projection parked',
       'log topics',
       'audit prove',
+      'audit rebuild',
       'keys show',
       'token',
     ])

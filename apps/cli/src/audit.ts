@@ -3,29 +3,50 @@ import type { LogName } from '#lib/audit';
 import { bigCount, logName, repeated, wholeNumber } from './arguments.js';
 import { exportBundle, type ExportCommand } from './audit-export.js';
 import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
+import { rebuildStored, verifyStored } from './audit-store.js';
 import { verify, type VerifyCommand } from './audit-verify.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connecting, type ConnectionOptions } from './connection.js';
-import { EXIT, verifyExits } from './exit-codes.js';
+import { EXIT, verifyExits, wrongUsage } from './exit-codes.js';
 
-/** `fabula audit …`: verify works on a file alone. */
+/** `fabula audit …`: verify works on a file alone, unless it is asked for a server's store. */
 export function auditCommands(program: Command, cli: Cli, ending: Ending): void {
   const group = program.command('audit').description('exports, proofs, and verifying them offline');
 
   noted(
-    group
-      .command('verify')
-      .description('verify an export on its own bytes, without server, database or network')
-      .argument('<bundle>', 'the file that `fabula audit export` wrote')
-      .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it')
-      .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
-      .option('--json', 'for programs'),
+    connecting(
+      group
+        .command('verify')
+        .description('verify an export on its own bytes, without server, database or network; or the store of a running server')
+        .argument('[bundle]', 'the file that `fabula audit export` wrote')
+        .option('--store', 'instead of a file: let the server check its whole store against its log and notes')
+        .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it')
+        .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
+        .option('--json', 'for programs'),
+    ),
     {
-      details: "Without --key the bundle's own key is used: that shows only that the bundle agrees with itself.",
-      examples: ['fabula audit verify export.tar --key audit.vkey --previous last-month.note'],
+      details:
+        "Without --key the bundle's own key is used: that shows only that the bundle agrees with itself. With --store (role compliance) the server looks for tampering in every tree; --url and --token say which server, and leaving with Ctrl-C leaves it at work.",
+      examples: ['fabula audit verify export.tar --key audit.vkey --previous last-month.note', 'fabula audit verify --store'],
       exits: [[EXIT.ok, 'Genuine.'], [EXIT.usage, 'The file, key or note cannot be read.'], ...verifyExits()],
     },
-  ).action(action(ending, (bundle: string, options: VerifyCommand) => verify(cli, bundle, options)));
+  ).action(
+    action(ending, (bundle: string | undefined, options: VerifyCommand & ConnectionOptions & { readonly store?: true }) => {
+      if (options.store === true) {
+        if (bundle !== undefined || options.key !== undefined || options.previous !== undefined)
+          throw wrongUsage('--store stands alone: the server checks against its own key, notes and log.');
+        return verifyStored(cli, options);
+      }
+      if (bundle === undefined) throw wrongUsage('Name the file to verify, or say --store.');
+      return verify(cli, bundle, options);
+    }),
+  );
+
+  noted(connecting(group.command('rebuild').description('build the audit trees anew from the log').option('--json', 'for programs')), {
+    details:
+      'Role operator. Commands go on meanwhile. Signed notes stay: a log that tells another story than was signed is refused. Leaving with Ctrl-C leaves the rebuild running.',
+    exits: [[EXIT.problems, 'The rebuild failed, or other work on the store is under way.']],
+  }).action(action(ending, (options: ConnectionOptions & { readonly json?: true }) => rebuildStored(cli, options)));
 
   noted(
     connecting(
