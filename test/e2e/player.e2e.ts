@@ -38,7 +38,7 @@ describeWith(
       opened.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
       await opened.addInitScript(() => {
         document.addEventListener('securitypolicyviolation', (event) =>
-          console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`),
+          window.reportError(new Error(`policy: ${event.violatedDirective} ${event.blockedURI}`)),
         );
       });
       return opened;
