@@ -13,7 +13,7 @@ import {
   type CommandRequest,
   type Ownership,
 } from '#lib/engine';
-import { createMemoryLog, openPostgresLog, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createMemoryLog, openPostgresLog, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
 import {
   createAuth,
   createPool,
@@ -42,6 +42,12 @@ import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 
 const APPLICATION = 'fabula';
+/**
+ * How long projector and auditor let records gather at the tail: a transaction costs the same for one as for fifty. A read that waits for
+ * its own write does not wait for this; nobody waits for a leaf.
+ */
+const PROJECT_EVERY_MS = 50;
+const AUDIT_EVERY_MS = 250;
 
 /**
  * One process of Fabula put together: log, engine, projector, auditor and what the API reads, by the roles it was given.
@@ -101,12 +107,15 @@ export class FabulaNode {
     const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
     const authenticator = new Authenticator(verifier, (subject) => pseudonyms.of(issuer, subject), systemClock.now);
     const content = new PostgresContentStore(pool);
+    const projecting = new PacedReads(systemTimers, PROJECT_EVERY_MS);
+    const auditing = new PacedReads(systemTimers, AUDIT_EVERY_MS);
     const { projection, cold, reads, waiter } = createReadSide({
       pool,
       logId,
       partitions: log.partitions,
       clock: systemClock,
       timers: systemTimers,
+      onWait: (partition) => projecting.hurry(partition),
     });
     const engine = new Engine({
       log,
@@ -124,8 +133,17 @@ export class FabulaNode {
       onMetric: (name, value) => metrics.engineEvent(name, value),
       onAlarm: alarm,
     });
-    const projections = await ProjectionService.open({ log, projection, pool, databaseUrl, logger, metrics, alarm });
-    const audit = await AuditService.open({ config, logger, pool, log, logId, alarm });
+    const projections = await ProjectionService.open({
+      log,
+      followed: projecting.of(log),
+      projection,
+      pool,
+      databaseUrl,
+      logger,
+      metrics,
+      alarm,
+    });
+    const audit = await AuditService.open({ config, logger, pool, log: auditing.of(log), logId, alarm });
     const transport = await InternalTransport.open(pool);
     const follow: PartitionEvents = {
       acquired: (partition) => {
@@ -271,6 +289,10 @@ export class FabulaNode {
     return () => void this.listeners.delete(listener);
   }
 
+  /** Who writes a partition: `self`, another process's address, or null while nobody is known to (or this process takes no part). */
+  ownerOf(partition: number): string | null {
+    return this.commands.ownerOf(partition) ?? null;
+  }
   partitionOf(stream: string): number {
     return partitionOf(stream, this.log.partitions);
   }

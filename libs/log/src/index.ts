@@ -16,3 +16,4 @@ export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
 export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';
 export { LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
+export { PacedReads } from './paced-log.js';

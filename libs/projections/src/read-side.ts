@@ -13,6 +13,8 @@ export interface ReadSideOptions {
   readonly partitions: number;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** A read waits for a record of that partition. */
+  readonly onWait?: (partition: number) => void;
 }
 
 /** What one process needs of the live read models. All parts share one pointer to the live generation, so a switch is seen by all at once. */
@@ -26,7 +28,7 @@ export interface ReadSide {
   readonly waiter: PositionWaiter;
 }
 
-export function createReadSide({ pool, logId, partitions, clock, timers }: ReadSideOptions): ReadSide {
+export function createReadSide({ pool, logId, partitions, clock, timers, onWait }: ReadSideOptions): ReadSide {
   const live = new LiveGeneration(pool, clock);
   const cold = new PostgresColdSource(pool, clock, live);
   return {
@@ -34,6 +36,14 @@ export function createReadSide({ pool, logId, partitions, clock, timers }: ReadS
     cold,
     projection: new PostgresProjection(pool, live),
     reads: new ReadModels(pool, clock, live),
-    waiter: new PositionWaiter({ logId, partitions, timers, position: (partition, fresh) => cold.position(partition, fresh) }),
+    waiter: new PositionWaiter({
+      logId,
+      partitions,
+      timers,
+      position: (partition, fresh) => {
+        onWait?.(partition);
+        return cold.position(partition, fresh);
+      },
+    }),
   };
 }

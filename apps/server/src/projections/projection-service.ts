@@ -15,6 +15,8 @@ import type { NodeMetrics } from '../metrics.js';
 
 interface ProjectionServiceOptions {
   readonly log: EventLog;
+  /** The same log as the projector follows it. */
+  readonly followed: EventLog;
   readonly projection: PostgresProjection;
   readonly pool: Pool;
   readonly databaseUrl: string;
@@ -50,9 +52,9 @@ export class ProjectionService {
   }
 
   static async open(options: ProjectionServiceOptions): Promise<ProjectionService> {
-    const { log, projection, logger, metrics, alarm } = options;
+    const { followed, projection, logger, metrics, alarm } = options;
     const projector = await Projector.open({
-      log,
+      log: followed,
       store: projection,
       timers: systemTimers,
       onError: (error, partition) => logger.warn({ partition, error: errorText(error) }, 'the projector tries again'),
