@@ -29,3 +29,12 @@ export interface BatchChanges {
   readonly verdicts: VerdictCounts;
   readonly rows: { readonly [table in TableName]: readonly ReadModelRows[table][] };
 }
+
+/** What is told of a batch once it is committed. */
+export interface CommittedBatch extends Pick<BatchChanges, 'partition' | 'from' | 'to' | 'lastTime' | 'verdicts'> {
+  readonly parked: BatchChanges['rows']['parked'];
+}
+
+export function summaryOf({ partition, from, to, lastTime, verdicts, rows }: BatchChanges): CommittedBatch {
+  return { partition, from, to, lastTime, verdicts, parked: rows.parked };
+}

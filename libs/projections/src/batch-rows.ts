@@ -10,7 +10,7 @@ import type {
   StreamRow,
   TurnRow,
 } from './read-model.js';
-import { mergedRow, TABLES, type AnyRow, type ReadModelRows, type Table, type TableName } from './tables.js';
+import { TABLES, type AnyRow, type ReadModelRows, type Table, type TableName } from './tables.js';
 
 /** Rows that a batch will write, gathered while it is folded; a later row of the same key replaces the earlier one. */
 export class BatchRows {
@@ -30,13 +30,17 @@ export class BatchRows {
   }
 
   stream(row: StreamRow): void {
-    this.streams.set(row.stream, this.placed(row));
+    const { stream, version, previous, state, updatedOffset } = row;
+    this.streams.set(stream, { stream, partition: this.partition, version, previous, state, updatedOffset });
   }
   command(row: CommandRow): void {
-    this.commands.push(this.placed(row));
+    const { stream, version, commandId, commandDigest, offset } = row;
+    this.commands.push({ stream, partition: this.partition, version, commandId, commandDigest, offset });
   }
   turn(row: TurnRow): void {
-    this.turns.push(this.placed(row));
+    const { playthroughId, turn, offset, kind, passageId, choiceId, correlationId, at, stateHash, events, snapshot } = row;
+    const { partition } = this;
+    this.turns.push({ playthroughId, partition, turn, offset, kind, passageId, choiceId, correlationId, at, stateHash, events, snapshot });
   }
   playthrough(row: PlaythroughRow): void {
     this.replace('playthroughs', this.playthroughs, row.id, this.placed(row));
@@ -75,12 +79,16 @@ export class BatchRows {
   }
 
   private replace<Name extends TableName>(name: Name, rows: Map<string, ReadModelRows[Name]>, key: string, row: ReadModelRows[Name]): void {
-    const known = rows.get(key);
-    const merged =
-      known === undefined ? row : mergedRow(TABLES[name] as Table<never>, known as unknown as AnyRow, row as unknown as AnyRow);
-    rows.set(key, merged as unknown as ReadModelRows[Name]);
+    const known = rows.get(key) as AnyRow | undefined;
+    if (known !== undefined) {
+      // The row is this batch's own, so it need not be copied once more.
+      const own = row as unknown as { [column: string]: unknown };
+      for (const column of (TABLES[name] as Table<never>).keptWhenNull ?? []) own[column] ??= known[column];
+    }
+    rows.set(key, row);
   }
 
+  /** Copying by spread costs more than the row itself: rows that come with every record are written out above. */
   private placed<Row>(row: Row): Row & { readonly partition: number } {
     return { ...row, partition: this.partition };
   }

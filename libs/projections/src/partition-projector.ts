@@ -2,7 +2,7 @@ import type { StreamId } from '#lib/decision';
 import type { EventLog, LogId, Offset, StoredRecord } from '#lib/log';
 import { decodeBatch, foldBatch, liveStream, type DecodedBatch, type FoldedBatch, type UnknownEnvelope } from './fold-batch.js';
 import { DataRefused, type ProjectionStore } from './projection-store.js';
-import type { BatchChanges } from './batch-changes.js';
+import { summaryOf, type BatchChanges, type CommittedBatch } from './batch-changes.js';
 import type { StreamKinds } from './stream-kinds.js';
 import { StreamCache } from './stream-cache.js';
 
@@ -19,7 +19,7 @@ export interface PartitionProjectorOptions {
   readonly maxRecords: number;
   readonly cacheBytes: number;
   readonly kinds: StreamKinds;
-  readonly onCommit: (changes: BatchChanges) => void;
+  readonly onCommit: (batch: CommittedBatch) => void;
 }
 
 /** Folds one partition, batch by batch. While a batch is being committed the next one is read and folded already. */
@@ -43,21 +43,18 @@ export class PartitionProjector {
     this.epoch = position.epoch;
     let inFlight: InFlight | undefined;
     let stopped: UnknownEnvelope | undefined;
-    this.cache.clear();
+    this.cache.clear(next === 0);
     // A commit that fails at the tail must be dealt with at once, not when the partition's next record happens to arrive.
     const failed = new AbortController();
     try {
       const reading = { signal: AbortSignal.any([signal, failed.signal]), maxRecords };
       const options = upTo === undefined ? reading : { ...reading, upTo };
       for await (const { records } of log.read(partition, next, options)) {
-        const folded = await this.fold(this.decode(next, records));
-        await inFlight?.done;
-        this.cache.trim(folded.streams);
-        inFlight = { records, from: next, done: this.commit(folded.changes) };
+        inFlight = await this.begin(next, records, inFlight?.done);
         // Awaited below or at the next batch: there the failure itself is met.
         inFlight.done.catch(() => failed.abort());
-        next = folded.changes.to;
-        stopped = folded.unknownEnvelope;
+        next = inFlight.to;
+        stopped = inFlight.unknownEnvelope;
         if (stopped !== undefined) break;
       }
       await inFlight?.done;
@@ -71,6 +68,14 @@ export class PartitionProjector {
     return stopped;
   }
 
+  /** Folds a batch and, once the one before it is committed, begins to commit it. */
+  private async begin(from: Offset, records: readonly StoredRecord[], before: Promise<void> | undefined): Promise<InFlight> {
+    const { changes, streams, unknownEnvelope } = await this.fold(this.decode(from, records));
+    await before;
+    this.cache.trim(streams);
+    return { records, from, to: changes.to, unknownEnvelope, done: this.commit(changes) };
+  }
+
   private decode(from: Offset, records: readonly StoredRecord[]): DecodedBatch {
     const { log, partition } = this.options;
     const first = records[0]?.offset;
@@ -80,7 +85,7 @@ export class PartitionProjector {
 
   private async fold(batch: DecodedBatch, refused?: ReadonlyMap<StreamId, string>): Promise<FoldedBatch> {
     const { store, logId, partition, kinds } = this.options;
-    const cold = [...batch.streams].filter((stream) => this.cache.get(stream) === undefined);
+    const cold = this.cache.holdsAll ? [] : [...batch.streams].filter((stream) => this.cache.get(stream) === undefined);
     if (cold.length > 0) {
       for (const [stream, row] of await store.loadStreams(partition, cold)) this.cache.set(stream, liveStream(row, kinds));
     }
@@ -95,11 +100,15 @@ export class PartitionProjector {
     return folded;
   }
 
-  private async commit(changes: BatchChanges): Promise<void> {
-    if (changes.to === changes.from) return;
-    const outcome = await this.options.store.commit(changes);
-    if (outcome === 'fenced') throw new Fenced(`partition ${changes.partition} is no longer at ${changes.from}`);
-    this.options.onCommit(changes);
+  /** Nothing here holds the rows while they are on their way: garbage collection would copy what Postgres has been sent already. */
+  private commit(changes: BatchChanges): Promise<void> {
+    if (changes.to === changes.from) return Promise.resolve();
+    return this.confirm(this.options.store.commit(changes), summaryOf(changes));
+  }
+
+  private async confirm(outcome: Promise<'committed' | 'fenced'>, summary: CommittedBatch): Promise<void> {
+    if ((await outcome) === 'fenced') throw new Fenced(`partition ${summary.partition} is no longer at ${summary.from}`);
+    this.options.onCommit(summary);
   }
 
   /** The store refuses this batch's data: halves it until one record's stream is named, and parks that stream alone. */
@@ -126,6 +135,8 @@ export class PartitionProjector {
 
 interface InFlight {
   readonly from: Offset;
+  readonly to: Offset;
   readonly records: readonly StoredRecord[];
+  readonly unknownEnvelope: UnknownEnvelope | undefined;
   readonly done: Promise<void>;
 }

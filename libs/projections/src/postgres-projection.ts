@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { Pool, QueryConfig } from 'pg';
 import type { AcceptedCommand, StreamId } from '#lib/decision';
 import { WINDOW_SIZE } from '#lib/decision';
 import type { LogId } from '#lib/log';
@@ -57,12 +57,17 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
 
   async commit(changes: BatchChanges): Promise<'committed' | 'fenced'> {
     const schema = schemaOf(await this.generation(changes.partition));
+    // Not awaited here: this call would hold the rows until Postgres has answered.
+    return this.send(refusing(() => commitStatement(schema, changes)));
+  }
+
+  private async send(statement: QueryConfig): Promise<'committed' | 'fenced'> {
     try {
-      const { rowCount } = await this.pool.query(commitStatement(schema, changes));
+      const { rowCount } = await this.pool.query(statement);
       return rowCount === 1 ? 'committed' : 'fenced';
     } catch (error) {
       if (isUndefinedTable(error)) return 'fenced';
-      throw isDataError(error) ? new DataRefused(error.message, { cause: error }) : error;
+      throw refusal(error);
     }
   }
 
@@ -94,6 +99,19 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
     if (typeof this.target === 'number') return this.target;
     return this.bound.get(partition) ?? this.target.current();
   }
+}
+
+/** @throws DataRefused when the values are at fault. */
+function refusing<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw refusal(error);
+  }
+}
+
+function refusal(error: unknown): unknown {
+  return isDataError(error) ? new DataRefused(error.message, { cause: error }) : error;
 }
 
 function fromSql(type: ColumnType, value: unknown): unknown {

@@ -2,7 +2,7 @@ import type { EventLog, LogId, Offset } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import { Fenced, PartitionProjector } from './partition-projector.js';
 import { PositionRefused, type ProjectionStore } from './projection-store.js';
-import { addVerdicts, NO_VERDICTS, type BatchChanges, type VerdictCounts } from './batch-changes.js';
+import { addVerdicts, NO_VERDICTS, type CommittedBatch, type VerdictCounts } from './batch-changes.js';
 import type { ParkedRow } from './read-model.js';
 import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 
@@ -38,7 +38,7 @@ export interface PartitionStatus {
 /** Keeps the read models up with the log: one loop per partition, each independent of the others. */
 export class Projector {
   private readonly parts: Part[];
-  private readonly listeners = new Set<(changes: BatchChanges) => void>();
+  private readonly listeners = new Set<(changes: CommittedBatch) => void>();
 
   private constructor(
     private readonly options: ProjectorOptions,
@@ -117,7 +117,7 @@ export class Projector {
   }
 
   /** Calls back after every commit of this process; the answer ends it. */
-  onCommit(listener: (changes: BatchChanges) => void): () => void {
+  onCommit(listener: (changes: CommittedBatch) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -157,7 +157,7 @@ export class Projector {
     this.options.onError?.(new Error(error), part.status.partition);
   }
 
-  private committed(changes: BatchChanges): void {
+  private committed(changes: CommittedBatch): void {
     const part = this.part(changes.partition);
     const { verdicts } = part.status;
     part.status = {
@@ -168,7 +168,7 @@ export class Projector {
       verdicts: addVerdicts(verdicts, changes.verdicts),
       error: null,
     };
-    for (const row of changes.rows.parked) this.options.onParked?.(row, changes.partition);
+    for (const row of changes.parked) this.options.onParked?.(row, changes.partition);
     for (const listener of this.listeners) listener(changes);
   }
 

@@ -210,6 +210,11 @@ export class ReadModels {
     return { value: pageOf(value, request.first, (row) => [row.parkedAt, row.stream]), asOf };
   }
 
+  async parkedCount(): Promise<number> {
+    const { rows } = await this.live.query<{ count: string }>('parked_count', (schema) => `select count(*) from ${schema}.parked`, []);
+    return Number(rows[0]?.count ?? 0);
+  }
+
   /** How far the live generation is behind the log, and which generations there are. */
   async status(log: EventLog): Promise<{ readonly partitions: readonly PartitionProgress[]; readonly generations: readonly Generation[] }> {
     const asOf = await this.asOf();

@@ -11,6 +11,7 @@ const BYTES_PER_CHARACTER = 6;
 export class StreamCache {
   private readonly entries = new Map<StreamId, LiveStream>();
   private bytes = 0;
+  private whole = false;
 
   constructor(private readonly maxBytes: number) {}
 
@@ -39,12 +40,20 @@ export class StreamCache {
       if (this.bytes <= this.maxBytes || uncommitted.has(stream)) return;
       this.entries.delete(stream);
       this.bytes -= sizeOf(live);
+      this.whole = false;
     }
   }
 
-  clear(): void {
+  /** @param nothingStored the store holds no stream of the partition yet, so that what is not here later on is nowhere */
+  clear(nothingStored = false): void {
     this.entries.clear();
     this.bytes = 0;
+    this.whole = nothingStored;
+  }
+
+  /** Whether the store holds no stream that is not here: so it is as long as a partition folded from its first record on fits. */
+  get holdsAll(): boolean {
+    return this.whole;
   }
 
   get size(): number {
