@@ -12,6 +12,7 @@ import {
   type CommandOutcome,
   type CommandRequest,
   type Ownership,
+  type PartitionWork,
 } from '#lib/engine';
 import { createMemoryLog, openPostgresLog, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
 import {
@@ -36,6 +37,7 @@ import { AuditService } from './audit/audit-service.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { NodeMetrics } from './metrics.js';
+import { observe } from './node-metrics.js';
 import { momentView } from './play/moment-view.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
@@ -76,10 +78,13 @@ export class FabulaNode {
     readonly audit: AuditService,
     private readonly engine: Engine,
     private readonly commands: ForwardingEngine,
+    private readonly follows: readonly Follow[],
+    private readonly address: string,
     metrics: NodeMetrics,
   ) {
     this.metrics = metrics;
     this.stories = new StoryCatalogue(this);
+    observe({ metrics, pool, log, reads, engine, projections, audit });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -140,32 +145,26 @@ export class FabulaNode {
       pool,
       databaseUrl,
       logger,
-      metrics,
       alarm,
     });
     const audit = await AuditService.open({ config, logger, pool, log: auditing.of(log), logId, alarm });
     const transport = await InternalTransport.open(pool);
-    const follow: PartitionEvents = {
-      acquired: (partition) => {
-        if (has(config, 'projector')) projections.follow(partition);
-        if (has(config, 'auditor')) audit.follow(partition);
-      },
-      released: async (partition) => {
-        await Promise.all([projections.leave(partition), audit.leave(partition)]);
-      },
-    };
-    const ownership = following(
+    const share = (work: PartitionWork): Ownership =>
       config.log === 'memory'
         ? new SoleOwnership(log.partitions)
         : createPostgresOwnership({
-            connection: { connectionString: databaseUrl, application_name: `${APPLICATION}-ownership` },
+            work,
+            connection: { connectionString: databaseUrl },
             partitions: log.partitions,
             timers: systemTimers,
-            observer: !has(config, 'engine'),
-            onProblem: (what, error) => logger.warn({ error }, `ownership: ${what}`),
-          }),
-      follow,
-    );
+            observer: !has(config, work),
+            onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
+          });
+    // Each by itself: processes with other roles, or with none of these, leave no partition without its projector or auditor.
+    const follows: Follow[] = [];
+    if (has(config, 'projector')) follows.push({ ownership: share('projector'), service: projections });
+    if (has(config, 'auditor')) follows.push({ ownership: share('auditor'), service: audit });
+    const ownership = share('engine');
     const commands = new ForwardingEngine({
       engine,
       ownership,
@@ -196,6 +195,8 @@ export class FabulaNode {
       audit,
       engine,
       commands,
+      follows,
+      address,
       metrics,
     );
   }
@@ -207,14 +208,15 @@ export class FabulaNode {
   async start(): Promise<void> {
     this.started = true;
     // Also without the engine: commands that arrive here are sent to the owners of their partitions.
-    await this.commands.start();
-    if (!this.has('engine')) {
-      // Without partitions of its own a process follows all of them; a second one on the same partition is fenced and waits.
-      for (let partition = 0; partition < this.log.partitions; partition++) {
-        if (this.has('projector')) this.projections.follow(partition);
-        if (this.has('auditor')) this.audit.follow(partition);
-      }
-    }
+    await Promise.all([
+      this.commands.start(),
+      ...this.follows.map(({ ownership, service }) =>
+        ownership.start(this.address, {
+          acquired: (partition) => service.follow(partition),
+          released: (partition) => service.leave(partition),
+        }),
+      ),
+    ]);
     if (this.has('auditor')) this.audit.startNotary();
     if (this.has('api')) await this.audit.resumeExports();
   }
@@ -222,6 +224,7 @@ export class FabulaNode {
   async stop(): Promise<void> {
     if (this.started) {
       await this.commands.stop();
+      await Promise.all(this.follows.map(({ ownership }) => ownership.stop()));
       await this.projections.stop();
       await this.audit.stop();
     }
@@ -350,26 +353,8 @@ async function openLog(config: Config, pool: Pool): Promise<EventLog> {
   }
 }
 
-interface PartitionEvents {
-  acquired(partition: number): void;
-  released(partition: number): Promise<void>;
-}
-
-/** Projector and auditor follow the partitions that the engine owns: their caches are hot there, and no two processes fold the same one. */
-function following(ownership: Ownership, events: PartitionEvents): Ownership {
-  return {
-    start: (address, on) =>
-      ownership.start(address, {
-        acquired: (partition) => {
-          on.acquired(partition);
-          events.acquired(partition);
-        },
-        released: async (partition) => {
-          await on.released(partition);
-          await events.released(partition);
-        },
-      }),
-    ownerOf: (partition) => ownership.ownerOf(partition),
-    stop: () => ownership.stop(),
-  };
+/** A share of the partitions, and what follows them. */
+interface Follow {
+  readonly ownership: Ownership;
+  readonly service: { follow(partition: number): void; leave(partition: number): Promise<void> };
 }

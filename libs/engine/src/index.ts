@@ -19,4 +19,4 @@ export { ForwardingEngine, type ForwardingOptions, type Transport } from './forw
 export type { Ownership, OwnershipEvents } from './ownership/ownership.js';
 export { SoleOwnership } from './ownership/sole-ownership.js';
 export { PostgresContentStore } from './postgres-content-store.js';
-export { createPostgresOwnership, type PostgresOwnershipOptions } from './ownership/postgres-ownership.js';
+export { createPostgresOwnership, type PartitionWork, type PostgresOwnershipOptions } from './ownership/postgres-ownership.js';

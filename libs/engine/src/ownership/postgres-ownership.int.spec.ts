@@ -1,7 +1,7 @@
 import { systemClock, systemTimers, type Timers } from '#lib/platform';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import type { Ownership } from './ownership.js';
-import { createPostgresOwnership } from './postgres-ownership.js';
+import { createPostgresOwnership, type PartitionWork } from './postgres-ownership.js';
 
 const PARTITIONS = 5;
 
@@ -20,7 +20,7 @@ describe('partitions shared by processes on one database', () => {
 
   async function join(
     name: string,
-    settings: { released?: () => Promise<void>; timers?: Timers; leaseMs?: number; observer?: boolean } = {},
+    settings: { released?: () => Promise<void>; timers?: Timers; leaseMs?: number; observer?: boolean; work?: PartitionWork } = {},
   ): Promise<Member> {
     let wake = () => {};
     const held = new Set<number>();
@@ -30,6 +30,7 @@ describe('partitions shared by processes on one database', () => {
       partitions: PARTITIONS,
       timers: settings.timers ?? systemTimers,
       ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+      ...(settings.work === undefined ? {} : { work: settings.work }),
       ...(settings.observer === undefined ? {} : { observer: settings.observer }),
       intervalMs: 20,
       onProblem: (what) => problems.push(what),
@@ -109,6 +110,20 @@ describe('partitions shared by processes on one database', () => {
     for (let count = 0; count < 6; count++) await anotherStatement();
     expect([...watcher.held]).toEqual([]);
     expect([...a.held]).toEqual(all);
+  });
+
+  test('each kind of work is shared among those that do it: one without projectors leaves none of them to nobody', async () => {
+    const engines = [await join('a'), await join('engine-only')];
+    const projector = await join('a', { work: 'projector' });
+    const auditors = [await join('a', { work: 'auditor' }), await join('auditor-only', { work: 'auditor' })];
+    await until(() => whole(...engines) && engines.every((member) => member.held.size <= 3));
+    await until(() => whole(...auditors) && auditors.every((member) => member.held.size <= 3));
+    for (let count = 0; count < 6; count++) await anotherStatement();
+    expect([...projector.held]).toEqual(all);
+    // Commands are sent to engines alone.
+    expect(all.map((partition) => projector.ownership.ownerOf(partition))).toEqual(all.map(() => 'self'));
+    const owners = await database.pool.query<{ address: string }>('select distinct address from fabula.partition_owners order by address');
+    expect(owners.rows.map(({ address }) => address)).toEqual(['http://a', 'http://engine-only']);
   });
 
   test('nobody gets a partition before the one that gives it away has let go of it', async () => {

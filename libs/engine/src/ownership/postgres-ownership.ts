@@ -2,7 +2,12 @@ import { Client, type ClientConfig, type QueryResultRow } from 'pg';
 import type { Timers } from '#lib/platform';
 import type { Ownership, OwnershipEvents } from './ownership.js';
 
+/** What is shared out: writing a partition, folding it into the read models, or growing its audit tree. Each has its own shares. */
+export type PartitionWork = 'engine' | 'projector' | 'auditor';
+
 export interface PostgresOwnershipOptions {
+  /** Default `engine`. Only its owners have an address: nobody sends anything to a projector. */
+  readonly work?: PartitionWork;
   /** How to reach the database; ownership holds one connection of its own. */
   readonly connection: ClientConfig;
   readonly partitions: number;
@@ -18,8 +23,11 @@ export interface PostgresOwnershipOptions {
 }
 
 /** Classes of advisory locks (the first of the two keys), any fixed numbers: one lock per partition, and one that each process shares. */
-const OWNER = 0x0fab01;
-const PRESENT = 0x0fab02;
+const LOCKS: Readonly<Record<PartitionWork, { readonly owner: number; readonly present: number }>> = {
+  engine: { owner: 0x0fab01, present: 0x0fab02 },
+  projector: { owner: 0x0fab11, present: 0x0fab12 },
+  auditor: { owner: 0x0fab21, present: 0x0fab22 },
+};
 
 /**
  * The session is the truth: a partition belongs to the session that holds its advisory lock, a process takes part while its session
@@ -28,8 +36,8 @@ const PRESENT = 0x0fab02;
 const ROUND = `
   select l.classid::int as class, l.objid::int as partition, l.pid = pg_backend_pid() as mine, o.address
   from pg_locks l
-  left join fabula.partition_owners o on l.classid = ${OWNER} and o.partition = l.objid::int
-  where l.locktype = 'advisory' and l.granted and l.objsubid = 2 and l.classid in (${OWNER}, ${PRESENT})
+  left join fabula.partition_owners o on o.partition = l.objid::int and l.classid = $1::int and $1::int = ${LOCKS.engine.owner}
+  where l.locktype = 'advisory' and l.granted and l.objsubid = 2 and l.classid in ($1::int, $2::int)
     and l.database = (select oid from pg_database where datname = current_database())`;
 
 const CLAIM = `
@@ -62,9 +70,13 @@ class PostgresOwnership implements Ownership {
   private stopped = false;
   /** The session takes one statement after the other; releases come in between those of the round. */
   private turn: Promise<unknown> = Promise.resolve();
+  private readonly locks: { readonly owner: number; readonly present: number };
+  private readonly addressed: boolean;
 
   constructor(private readonly options: PostgresOwnershipOptions) {
     this.intervalMs = options.intervalMs ?? 250;
+    this.locks = LOCKS[options.work ?? 'engine'];
+    this.addressed = this.locks === LOCKS.engine;
   }
 
   async start(address: string, on: OwnershipEvents): Promise<void> {
@@ -112,7 +124,7 @@ class PostgresOwnership implements Ownership {
     const leaseMs = this.options.leaseMs ?? 5_000;
     const client = new Client({
       ...this.options.connection,
-      application_name: 'fabula-ownership',
+      application_name: `fabula-ownership${this.addressed ? '' : `-${this.options.work}`}`,
       connectionTimeoutMillis: leaseMs,
       query_timeout: leaseMs,
       keepAlive: true,
@@ -123,7 +135,7 @@ class PostgresOwnership implements Ownership {
     await client.connect();
     try {
       await client.query(`set idle_session_timeout = ${Math.ceil(leaseMs)}`);
-      if (this.options.observer !== true) await client.query('select pg_advisory_lock_shared($1, 0)', [PRESENT]);
+      if (this.options.observer !== true) await client.query('select pg_advisory_lock_shared($1, 0)', [this.locks.present]);
     } catch (error) {
       await client.end().catch((ending: unknown) => this.problem('ending the ownership session', ending));
       throw error;
@@ -132,9 +144,10 @@ class PostgresOwnership implements Ownership {
   }
 
   private async share(client: Client): Promise<void> {
-    const rows = await this.ask<Lock>(client, ROUND);
-    const processes = Math.max(1, rows.filter((lock) => lock.class === PRESENT).length);
-    const taken = rows.filter((lock) => lock.class === OWNER);
+    const { owner, present } = this.locks;
+    const rows = await this.ask<Lock>(client, ROUND, [owner, present]);
+    const processes = Math.max(1, rows.filter((lock) => lock.class === present).length);
+    const taken = rows.filter((lock) => lock.class === owner);
     this.others = new Map(taken.flatMap(({ mine, partition, address }) => (mine || address === null ? [] : [[partition, address]])));
     if (this.options.observer === true) return;
     const share = Math.ceil(this.options.partitions / processes);
@@ -147,9 +160,12 @@ class PostgresOwnership implements Ownership {
   }
 
   private async tryTake(client: Client, partition: number): Promise<void> {
-    const [lock] = await this.ask<{ taken: boolean }>(client, 'select pg_try_advisory_lock($1, $2) as taken', [OWNER, partition]);
+    const [lock] = await this.ask<{ taken: boolean }>(client, 'select pg_try_advisory_lock($1, $2) as taken', [
+      this.locks.owner,
+      partition,
+    ]);
     if (lock?.taken !== true) return;
-    await this.ask(client, CLAIM, [partition, this.address]);
+    if (this.addressed) await this.ask(client, CLAIM, [partition, this.address]);
     // The session may have ended while we claimed: then the lock is gone too.
     if (this.client !== client) return;
     this.owned.add(partition);
@@ -164,8 +180,9 @@ class PostgresOwnership implements Ownership {
       try {
         await this.events?.released(partition);
         if (client === undefined || this.client !== client) return;
-        await this.ask(client, 'delete from fabula.partition_owners where partition = $1 and address = $2', [partition, this.address]);
-        await this.ask(client, 'select pg_advisory_unlock($1, $2)', [OWNER, partition]);
+        if (this.addressed)
+          await this.ask(client, 'delete from fabula.partition_owners where partition = $1 and address = $2', [partition, this.address]);
+        await this.ask(client, 'select pg_advisory_unlock($1, $2)', [this.locks.owner, partition]);
       } catch (error) {
         this.problem(`giving partition ${partition} back`, error);
         // Whether the lock is still held is not known: ending the session makes it certain.
