@@ -142,12 +142,13 @@ describe('a reader over GraphQL', () => {
           };
         };
       }
-      const query = `query ($id: ID!, $after: String) { playthrough(id: $id) { history(first: 3, after: $after) {
+      const query = `query ($id: ID!, $after: String, $seen: [Position!]) { playthrough(id: $id, minPosition: $seen) { history(first: 3, after: $after) {
         edges { cursor node { turn kind choiceId label changes { name from to } } } pageInfo { hasNextPage endCursor } } } }`;
       const turns: number[] = [];
       let after: string | null = null;
       do {
-        const { history } = (await reader.data<Page>(query, { id: at.id, after })).playthrough;
+        const page: Page = await reader.data<Page>(query, { id: at.id, after, seen: [at.position] });
+        const { history } = page.playthrough;
         turns.push(...history.edges.map(({ node }) => node.turn));
         const taken = history.edges.find(({ node }) => node.turn === 1)?.node;
         if (taken !== undefined)
@@ -181,7 +182,8 @@ describe('a reader over GraphQL', () => {
       const listed: string[] = [];
       let after: string | null = null;
       do {
-        const { edges, pageInfo } = (await paging.data<Page>(query, { after, min: [position] })).myPlaythroughs;
+        const page: Page = await paging.data<Page>(query, { after, min: [position] });
+        const { edges, pageInfo } = page.myPlaythroughs;
         listed.push(...edges.map(({ node }) => node.id));
         after = pageInfo.hasNextPage ? pageInfo.endCursor : null;
       } while (after !== null);
