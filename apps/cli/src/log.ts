@@ -56,14 +56,14 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
 async function status(cli: Cli, options: Options): Promise<number> {
   const { terminal } = cli;
   const http = await connect(cli, options);
-  const { partitions, projector }: ProjectionStatus = await http.get('/admin/projections');
-  const rows = partitions.map(({ partition, end, nextOffset, lagRecords, lagMs }) => ({
+  const { partitions }: ProjectionStatus = await http.get('/admin/projections');
+  const rows = partitions.map(({ partition, end, nextOffset, lagRecords, lagMs, owner }) => ({
     partition,
     end,
     position: nextOffset,
     lagRecords,
     lagMs,
-    owner: projector.some((one) => one.partition === partition) ? ('this server' as const) : ('another process' as const),
+    owner,
   }));
   if (options.json) {
     terminal.out(json({ url: http.address.url, partitions: rows }));
@@ -76,7 +76,11 @@ async function status(cli: Cli, options: Options): Promise<number> {
       { title: 'read models at', cell: ({ position }) => position },
       { title: 'behind', cell: ({ lagRecords }) => lagRecords, tone: ({ lagRecords }) => (lagRecords > 0 ? 'yellow' : undefined) },
       { title: 'for', cell: ({ lagMs }) => (lagMs === 0 ? '' : duration(lagMs)) },
-      { title: 'owner', cell: ({ owner }) => owner },
+      {
+        title: 'owner',
+        cell: ({ owner }) => (owner === 'self' ? 'this server' : (owner ?? 'nobody')),
+        tone: ({ owner }) => (owner === null ? 'yellow' : undefined),
+      },
     ]),
   );
   return EXIT.ok;

@@ -9,7 +9,8 @@ import { progress, things } from './progress.js';
 
 /** `GET /admin/projections` */
 export interface ProjectionStatus {
-  readonly partitions: readonly PartitionProgress[];
+  /** `owner`: `self` is the asked process; null while nobody is known to write the partition. */
+  readonly partitions: readonly (PartitionProgress & { readonly owner: string | null })[];
   readonly generations: readonly { readonly n: number; readonly state: Generation['state']; readonly createdAt: string }[];
   readonly rebuild: RebuildState;
   /** Partitions that the asked process projects. */

@@ -204,7 +204,11 @@ describe('commands that talk to a server', () => {
 
   describe('projections', () => {
     const status = (rebuild: object): object => ({
-      partitions: [{ partition: 0, nextOffset: 7, end: 9, lagRecords: 2, lagMs: 1500 }],
+      partitions: [
+        { partition: 0, nextOffset: 7, end: 9, lagRecords: 2, lagMs: 1500, owner: 'self' },
+        { partition: 1, nextOffset: 0, end: 0, lagRecords: 0, lagMs: 0, owner: 'http://10.0.0.2:8080' },
+        { partition: 2, nextOffset: 0, end: 0, lagRecords: 0, lagMs: 0, owner: null },
+      ],
       generations: [{ n: 1, state: 'live', createdAt: '2026-11-23T18:00:00.000Z' }],
       rebuild,
       projector: [{ partition: 0, state: 'running' }],
@@ -242,8 +246,14 @@ describe('commands that talk to a server', () => {
       const asJson = await recorded(['log', 'status', '--json', ...URL_AND_TOKEN], { fetch });
       expect(JSON.parse(asJson.out)).toEqual({
         url: 'http://fabula.test',
-        partitions: [{ partition: 0, end: 9, position: 7, lagRecords: 2, lagMs: 1500, owner: 'this server' }],
+        partitions: [
+          { partition: 0, end: 9, position: 7, lagRecords: 2, lagMs: 1500, owner: 'self' },
+          { partition: 1, end: 0, position: 0, lagRecords: 0, lagMs: 0, owner: 'http://10.0.0.2:8080' },
+          { partition: 2, end: 0, position: 0, lagRecords: 0, lagMs: 0, owner: null },
+        ],
       });
+      const { out } = await recorded(['log', 'status', ...URL_AND_TOKEN], { fetch });
+      expect(out).toMatch(/this server[^]*http:\/\/10\.0\.0\.2:8080[^]*nobody/);
     });
 
     test('parked ends with 1 while something is parked; retry applies it by its name', async () => {

@@ -59,6 +59,11 @@ export class ForwardingEngine {
     return this.options.ownership.ownerOf(partitionOf(stream, this.options.partitions)) === 'self';
   }
 
+  /** `self`, the address of another node, or undefined while nobody is known to own it. */
+  ownerOf(partition: number): 'self' | string | undefined {
+    return this.options.ownership.ownerOf(partition);
+  }
+
   /** @throws EngineFailure: OVERLOADED if no owner could be reached in time, OUTCOME_UNKNOWN if one may have it. */
   async execute(request: CommandRequest): Promise<CommandOutcome> {
     const { clock, partitions } = this.options;

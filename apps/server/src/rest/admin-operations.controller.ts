@@ -60,10 +60,14 @@ export class AdminProjectionsController {
   constructor(private readonly node: FabulaNode) {}
 
   @Get('projections')
-  @ApiOperation({ summary: 'How far the read models are, which generations there are, and how a rebuild goes' })
+  @ApiOperation({
+    summary: 'How far the read models are, which generations there are, and how a rebuild goes',
+    description: "Each partition's `owner` is `self`, the address of another process, or null while none is known.",
+  })
   async projections(): Promise<object> {
     const { partitions, generations } = await this.node.reads.status(this.node.log);
-    return { partitions, generations, rebuild: this.node.projections.rebuildProgress(), projector: this.node.projections.status() };
+    const owned = partitions.map((row) => ({ ...row, owner: this.node.ownerOf(row.partition) }));
+    return { partitions: owned, generations, rebuild: this.node.projections.rebuildProgress(), projector: this.node.projections.status() };
   }
 
   @Post('projections/rebuild')
