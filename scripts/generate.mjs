@@ -12,6 +12,7 @@ await ensureBuilt();
 const load = (room) => import(path.join(root, 'dist', 'libs', room, 'src', 'index.js'));
 const story = await load('story');
 const platform = await load('platform');
+const { metricsReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'metrics-catalogue.js'));
 const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'openapi.js'));
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
 
@@ -21,6 +22,7 @@ const files = [
   ['docs/reference/story.schema.json', json(story.nativeJsonSchema())],
   ['docs/reference/errors.md', platform.errorReference()],
   ['docs/reference/configuration.md', platform.configurationReference()],
+  ['docs/reference/metrics.md', metricsReference()],
   ['docs/reference/command-line.md', commandLineReference()],
   ['openapi.json', json(await openApiDocument())],
 ];

@@ -1,45 +1,29 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { createMetrics, type Metrics } from '#lib/platform';
+import { METRICS, type GaugeName, type MetricName } from './metrics-catalogue.js';
+
+/** One value of a gauge with the values of its labels. */
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
 
 /** What Prometheus sees of this process. */
 export class NodeMetrics {
   readonly registry: Metrics = createMetrics();
-  private readonly commands = new Counter({
-    name: 'fabula_commands_total',
-    help: 'Commands by what became of them',
-    labelNames: ['command', 'outcome'],
-    registers: [this.registry],
-  });
+  private readonly commands = new Counter({ ...this.entry('fabula_commands_total'), labelNames: ['command', 'outcome'] });
   private readonly seconds = new Histogram({
-    name: 'fabula_command_seconds',
-    help: 'Time from a command to its verdict',
+    ...this.entry('fabula_command_seconds'),
     labelNames: ['command'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [this.registry],
   });
-  private readonly engine = new Counter({
-    name: 'fabula_engine_total',
-    help: 'What happened in the partition writers: accepted, conflict, append_unknown, …',
-    labelNames: ['what'],
-    registers: [this.registry],
-  });
+  private readonly engine = new Counter({ ...this.entry('fabula_engine_total'), labelNames: ['what'] });
   private readonly batch = new Histogram({
-    name: 'fabula_append_batch_records',
-    help: 'Records per append',
+    ...this.entry('fabula_append_batch_records'),
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000],
-    registers: [this.registry],
   });
-  private readonly alarms = new Counter({
-    name: 'fabula_alarms_total',
-    help: 'Things an operator must look at; the log says what',
-    registers: [this.registry],
-  });
-
-  private readonly subscriptions = new Gauge({
-    name: 'fabula_subscriptions',
-    help: 'Playthroughs that readers follow here now',
-    registers: [this.registry],
-  });
+  private readonly alarms = new Counter(this.entry('fabula_alarms_total'));
+  private readonly subscriptions = new Gauge(this.entry('fabula_subscriptions'));
 
   command(type: string, outcome: string, ms: number): void {
     this.commands.inc({ command: type, outcome });
@@ -58,17 +42,22 @@ export class NodeMetrics {
     this.alarms.inc();
   }
 
-  /** A gauge per partition that is read when Prometheus asks. */
-  perPartition(name: string, help: string, read: () => readonly { readonly partition: number; readonly value: number }[]): void {
-    const gauge: Gauge<'partition'> = new Gauge({
-      name,
-      help,
-      labelNames: ['partition'],
-      registers: [],
-      collect: () => {
-        for (const { partition, value } of read()) gauge.set({ partition: String(partition) }, value);
+  /** A gauge that is read when Prometheus asks; only what `read` answers is shown. It must not throw. */
+  gauge(name: GaugeName, read: () => Promise<readonly Sample[]> | readonly Sample[]): void {
+    const gauge: Gauge = new Gauge({
+      ...this.entry(name),
+      labelNames: [...METRICS[name].labels],
+      collect: async () => {
+        const samples = await read();
+        // A partition that was given away must not stay with its last value.
+        gauge.reset();
+        if (METRICS[name].labels.length === 0 && samples.length === 0) gauge.remove();
+        for (const { labels, value } of samples) gauge.set(labels, value);
       },
     });
-    this.registry.registerMetric(gauge);
+  }
+
+  private entry(name: MetricName): { readonly name: string; readonly help: string; readonly registers: Metrics[] } {
+    return { name, help: METRICS[name].help, registers: [this.registry] };
   }
 }

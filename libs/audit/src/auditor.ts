@@ -24,6 +24,8 @@ export interface PartitionAudit {
   readonly state: 'starting' | 'following' | 'waiting' | 'stopped';
   readonly nextOffset: number;
   readonly size: bigint;
+  /** Log time of the newest record that this auditor saw in the tree, ms; 0 before the first. */
+  readonly lastTime: number;
   readonly problem?: { readonly code: string; readonly message: string; readonly remedy?: string };
 }
 
@@ -48,7 +50,7 @@ export class Auditor {
 
   constructor(private readonly options: AuditorOptions) {
     for (const partition of options.partitions ?? Array.from({ length: options.log.partitions }, (_, i) => i)) {
-      this.statuses.set(partition, { partition, state: 'starting', nextOffset: 0, size: 0n });
+      this.statuses.set(partition, { partition, state: 'starting', nextOffset: 0, size: 0n, lastTime: 0 });
     }
   }
 
@@ -112,12 +114,13 @@ export class Auditor {
       const options = { ...(signal === undefined ? {} : { signal }), ...(upTo === undefined ? {} : { upTo }) };
       for await (const batch of log.read(partition, position, options)) {
         const from = position;
-        position = (batch.records.at(-1) as StoredRecord).offset + 1;
+        const { offset, time: lastTime } = batch.records.at(-1) as StoredRecord;
+        position = offset + 1;
         const after = await store.transact(partitionLog(partition), (transaction) =>
           this.append(transaction, partition, from, batch.records),
         );
         progressed?.();
-        this.report(partition, { state: 'following', nextOffset: after.nextOffset, size: after.size });
+        this.report(partition, { state: 'following', nextOffset: after.nextOffset, size: after.size, lastTime });
         // Another auditor went ahead, or the store was set back: read again from where it stands.
         if (after.nextOffset !== position) {
           elsewhere = true;

@@ -11,7 +11,7 @@ import {
   type RebuildReport,
   type RetryOutcome,
 } from '#lib/projections';
-import type { NodeMetrics } from '../metrics.js';
+import { Stalls } from './stalls.js';
 
 interface ProjectionServiceOptions {
   readonly log: EventLog;
@@ -21,7 +21,6 @@ interface ProjectionServiceOptions {
   readonly pool: Pool;
   readonly databaseUrl: string;
   readonly logger: Logger;
-  readonly metrics: NodeMetrics;
   readonly alarm: (message: string) => void;
 }
 
@@ -43,6 +42,7 @@ export class ProjectionService {
 
   private constructor(
     private readonly projector: Projector,
+    private readonly stalls: Stalls,
     private readonly options: ProjectionServiceOptions,
   ) {
     const { pool, logger } = options;
@@ -52,18 +52,19 @@ export class ProjectionService {
   }
 
   static async open(options: ProjectionServiceOptions): Promise<ProjectionService> {
-    const { followed, projection, logger, metrics, alarm } = options;
-    const projector = await Projector.open({
+    const { followed, projection, logger, alarm } = options;
+    const stalls = new Stalls(systemClock.now, alarm);
+    const projector: Projector = await Projector.open({
       log: followed,
       store: projection,
       timers: systemTimers,
-      onError: (error, partition) => logger.warn({ partition, error: errorText(error) }, 'the projector tries again'),
+      onError: (error, partition) => {
+        logger.warn({ partition, error: errorText(error) }, 'the projector tries again');
+        stalls.failed(partition, projector.status()[partition]?.nextOffset ?? 0, errorText(error));
+      },
       onParked: ({ stream, code, reason }, partition) => alarm(`${stream} on partition ${partition} is parked: ${code}, ${reason}`),
     });
-    metrics.perPartition('fabula_projector_next_offset', 'Offset that the projector of this process takes next', () =>
-      projector.status().map(({ partition, nextOffset }) => ({ partition, value: nextOffset })),
-    );
-    return new ProjectionService(projector, options);
+    return new ProjectionService(projector, stalls, options);
   }
 
   follow(partition: number): void {
@@ -80,6 +81,10 @@ export class ProjectionService {
   }
   status(): readonly PartitionStatus[] {
     return this.projector.status();
+  }
+  /** Partitions that have failed at one place for long, and why. */
+  stalled(): Readonly<Record<number, string>> {
+    return this.stalls.of(this.projector.status());
   }
   onCommit(listener: (commit: { readonly partition: number; readonly to: number }) => void): void {
     this.projector.onCommit(listener);

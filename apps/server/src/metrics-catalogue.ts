@@ -1,0 +1,162 @@
+/** Every metric of Fabula's own: what is registered, and what docs/reference/metrics.md says, come from here. */
+export interface MetricEntry {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+  /** What an operator reads from it. */
+  readonly reading: string;
+}
+
+export const METRICS = {
+  fabula_commands_total: {
+    kind: 'counter',
+    labels: ['command', 'outcome'],
+    help: 'Commands by what became of them',
+    reading: '`accepted`, `duplicate`, or the code of the refusal; `failed` is a defect',
+  },
+  fabula_command_seconds: {
+    kind: 'histogram',
+    labels: ['command'],
+    help: 'Time from a command to its verdict',
+    reading: 'what a reader waits for; forwarding to the owner of the partition is in it',
+  },
+  fabula_engine_total: {
+    kind: 'counter',
+    labels: ['what'],
+    help: 'What happened in the partition writers',
+    reading:
+      '`conflict` (another writer was there), `append_unknown`, `read_back_failed`, `cold_load_failed`, `position_unknown`, `sweep_failed`, `time_out_failed`: all survived, none should go on rising',
+  },
+  fabula_append_batch_records: {
+    kind: 'histogram',
+    labels: [],
+    help: 'Records per append',
+    reading: 'grows with the load: that is group commit at work',
+  },
+  fabula_alarms_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Things an operator must look at; the log says what',
+    reading: 'alert on any increase',
+  },
+  fabula_subscriptions: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Playthroughs that readers follow here now',
+    reading: 'open GraphQL subscriptions',
+  },
+  fabula_pending_commands: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Commands that wait for their verdict',
+    reading: 'near `FABULA_QUEUE_LIMIT`, callers get `OVERLOADED`',
+  },
+  fabula_hot_streams: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Streams that the partition writer holds in memory',
+    reading: 'the working set',
+  },
+  fabula_hot_bytes: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Bytes of the streams in memory, as estimated for their cap',
+    reading: 'at its share of `FABULA_HOT_BYTES` the least used streams go',
+  },
+  fabula_tail_bytes: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Bytes of records that the projector has not folded yet, held for cold loads',
+    reading: 'at its share of `FABULA_TAIL_BYTES` cold playthroughs get `OVERLOADED`: the projector is too far behind',
+  },
+  fabula_projector_next_offset: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Offset that the projector of this process takes next',
+    reading: 'stands still while `fabula_projector_lag_records` is above 0: look at the log output',
+  },
+  fabula_projector_lag_records: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Records between the position of the projector and the end of the log',
+    reading: 'how far the read models are behind; alert when it keeps rising',
+  },
+  fabula_projector_lag_seconds: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Age of the last folded record while the projector is behind; 0 when it is not',
+    reading: 'how old the read models are; not given before the first record is folded',
+  },
+  fabula_auditor_next_offset: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Offset that the auditor of this process takes next',
+    reading: 'stands still while `fabula_auditor_lag_records` is above 0: `GET /audit/logs` says why',
+  },
+  fabula_auditor_lag_records: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Records between the position of the auditor and the end of the log',
+    reading: 'commands do not wait for it; alert when it keeps rising',
+  },
+  fabula_auditor_lag_seconds: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Age of the last record that has a leaf while the auditor is behind; 0 when it is not',
+    reading: 'not given before this process has written its first leaf of the partition',
+  },
+  fabula_auditor_stopped: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: '1 when the auditor has stopped and a person must look, else 0',
+    reading: 'alert on 1; `GET /audit/logs` names the command that mends it',
+  },
+  fabula_audit_note_age_seconds: {
+    kind: 'gauge',
+    labels: ['tree'],
+    help: 'Age of the newest signed note of a tree, as the notary of this process knows it',
+    reading: 'grows while nothing happens in the tree; alert when it grows while `fabula_commands_total` does',
+  },
+  fabula_parked_streams: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Streams held back because one of their records cannot be applied',
+    reading: 'alert above 0; `fabula projection parked` lists them',
+  },
+  fabula_database_connections: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Database connections of the pool of this process',
+    reading: '`in_use` or `idle`; at most `FABULA_DATABASE_CONNECTIONS` together',
+  },
+  fabula_database_waiting: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Askers that wait for a database connection',
+    reading: 'above 0 for long: raise `FABULA_DATABASE_CONNECTIONS`, or look for slow statements',
+  },
+} as const satisfies Readonly<Record<`fabula_${string}`, MetricEntry>>;
+
+export type MetricName = keyof typeof METRICS;
+export type GaugeName = { [Name in MetricName]: (typeof METRICS)[Name]['kind'] extends 'gauge' ? Name : never }[MetricName];
+
+/** docs/reference/metrics.md */
+export function metricsReference(): string {
+  const rows = Object.entries<MetricEntry>(METRICS).map(([name, { kind, labels, help, reading }]) =>
+    [`\`${name}\``, kind, labels.map((label) => `\`${label}\``).join(', '), help, reading].join(' | '),
+  );
+  return `# Metrics
+
+Generated from the program (\`npm run generate\`). \`GET /metrics\` gives them in Prometheus' text format to everybody who can reach the port: they
+are counts, and say nothing about persons. Beside them stand the process metrics of \`prom-client\` (\`process_*\`, \`nodejs_*\`: memory, CPU,
+event loop, garbage collection).
+
+Each process tells of itself. Values by partition are there for the partitions that it follows now: sum over processes, and take the
+largest lag. The end of the log and the number of parked streams are asked for at most every 5 seconds; while the database does not
+answer, what depends on them is left out and the rest is given.
+
+| metric | kind | labels | meaning | read it as |
+|---|---|---|---|---|
+${rows.map((row) => `| ${row} |`).join('\n')}
+`;
+}

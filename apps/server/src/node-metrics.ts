@@ -1,0 +1,128 @@
+import type { Pool } from 'pg';
+import type { Engine } from '#lib/engine';
+import type { EventLog, Offset } from '#lib/log';
+import { systemClock, systemTimers, type Clock, type Timers } from '#lib/platform';
+import type { ReadModels } from '#lib/projections';
+import type { AuditService } from './audit/audit-service.js';
+import type { NodeMetrics, Sample } from './metrics.js';
+import type { ProjectionService } from './projections/projection-service.js';
+
+export interface ObservedNode {
+  readonly metrics: NodeMetrics;
+  readonly pool: Pool;
+  readonly log: EventLog;
+  readonly reads: ReadModels;
+  readonly engine: Engine;
+  readonly projections: ProjectionService;
+  readonly audit: AuditService;
+}
+
+/** How old an answer of the database may be, and how long a scrape waits for a fresh one, ms. */
+const MAX_AGE_MS = 5_000;
+const WITHIN_MS = 1_000;
+
+interface Followed {
+  readonly partition: number;
+  readonly nextOffset: Offset;
+  readonly lastTime: number;
+}
+
+/** Registers the gauges that are read off a running process when Prometheus asks. */
+export function observe({ metrics, pool, log, reads, engine, projections, audit }: ObservedNode): void {
+  const { now } = systemClock;
+  const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
+
+  metrics.gauge('fabula_pending_commands', () => engine.stats().map((stats) => byPartition(stats.partition, stats.pending)));
+  metrics.gauge('fabula_hot_streams', () => engine.stats().map((stats) => byPartition(stats.partition, stats.hotStreams)));
+  metrics.gauge('fabula_hot_bytes', () => engine.stats().map((stats) => byPartition(stats.partition, stats.hotBytes)));
+  metrics.gauge('fabula_tail_bytes', () => engine.stats().map((stats) => byPartition(stats.partition, stats.tailBytes)));
+
+  const projector = (): readonly Followed[] => projections.status().filter(({ state }) => state !== 'idle');
+  const auditor = (): readonly Followed[] => audit.status();
+  const ends = new Sampled(async () => {
+    const partitions = new Set([...projector(), ...auditor()].map(({ partition }) => partition));
+    return new Map(await Promise.all([...partitions].map(async (partition) => [partition, await log.end(partition)] as const)));
+  });
+  for (const [name, followed] of [
+    ['projector', projector],
+    ['auditor', auditor],
+  ] as const) {
+    const behind = async (): Promise<readonly (Followed & { readonly records: number })[]> => {
+      const known = await ends.get();
+      return followed().flatMap((one) => {
+        const end = known?.get(one.partition);
+        return end === undefined ? [] : [{ ...one, records: Math.max(0, end - one.nextOffset) }];
+      });
+    };
+    metrics.gauge(`fabula_${name}_next_offset`, () => followed().map(({ partition, nextOffset }) => byPartition(partition, nextOffset)));
+    metrics.gauge(`fabula_${name}_lag_records`, async () =>
+      (await behind()).map(({ partition, records }) => byPartition(partition, records)),
+    );
+    metrics.gauge(`fabula_${name}_lag_seconds`, async () =>
+      (await behind()).flatMap(({ partition, records, lastTime }) => {
+        if (records === 0) return [byPartition(partition, 0)];
+        return lastTime === 0 ? [] : [byPartition(partition, Math.max(0, now() - lastTime) / 1_000)];
+      }),
+    );
+  }
+  metrics.gauge('fabula_auditor_stopped', () =>
+    audit.status().map(({ partition, state }) => byPartition(partition, state === 'stopped' ? 1 : 0)),
+  );
+  metrics.gauge('fabula_audit_note_age_seconds', () =>
+    audit
+      .notes()
+      .flatMap(({ log: tree, signedAt }) =>
+        signedAt === null ? [] : [{ labels: { tree }, value: Math.max(0, now() - signedAt) / 1_000 }],
+      ),
+  );
+
+  const parked = new Sampled(() => reads.parkedCount());
+  metrics.gauge('fabula_parked_streams', async () => {
+    const count = await parked.get();
+    return count === undefined ? [] : [{ labels: {}, value: count }];
+  });
+
+  metrics.gauge('fabula_database_connections', () => [
+    { labels: { state: 'in_use' }, value: pool.totalCount - pool.idleCount },
+    { labels: { state: 'idle' }, value: pool.idleCount },
+  ]);
+  metrics.gauge('fabula_database_waiting', () => [{ labels: {}, value: pool.waitingCount }]);
+}
+
+/** An answer that is asked for again only when it is too old; undefined when none came in time. Never rejects. */
+export class Sampled<T> {
+  private known: { readonly value: T; readonly at: number } | undefined;
+  private asking: Promise<T | undefined> | undefined;
+
+  constructor(
+    private readonly read: () => Promise<T>,
+    private readonly clock: Clock = systemClock,
+    private readonly timers: Timers = systemTimers,
+  ) {}
+
+  async get(): Promise<T | undefined> {
+    if (this.known !== undefined && this.clock.now() - this.known.at < MAX_AGE_MS) return this.known.value;
+    this.asking ??= this.ask();
+    let cancel = (): void => undefined;
+    const late = new Promise<undefined>((resolve) => (cancel = this.timers.after(WITHIN_MS, () => resolve(undefined))));
+    try {
+      return await Promise.race([this.asking, late]);
+    } finally {
+      cancel();
+    }
+  }
+
+  private async ask(): Promise<T | undefined> {
+    const at = this.clock.now();
+    try {
+      const value = await this.read();
+      this.known = { value, at };
+      return value;
+    } catch {
+      // Readiness and the log output tell why the database does not answer; a scrape only leaves out what it cannot know.
+      return undefined;
+    } finally {
+      this.asking = undefined;
+    }
+  }
+}
