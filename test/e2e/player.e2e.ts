@@ -36,10 +36,10 @@ describeWith(
         if (message.type() === 'error' || message.type() === 'warning') complaints.push(`${message.type()}: ${message.text()}`);
       });
       opened.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
-      await opened.addInitScript(() => {
-        document.addEventListener('securitypolicyviolation', (event) =>
-          window.reportError(new Error(`policy: ${event.violatedDirective} ${event.blockedURI}`)),
-        );
+      // Scripts for the browser are text: this program's types know no document.
+      await opened.addInitScript({
+        content: `document.addEventListener('securitypolicyviolation', (event) =>
+          window.reportError(new Error('policy: ' + event.violatedDirective + ' ' + event.blockedURI)));`,
       });
       return opened;
     };
@@ -110,7 +110,8 @@ describeWith(
     test('leads to an ending by keyboard alone', async () => {
       await page.goto(`${server.url}/play`);
       await page.getByTestId('story-list').waitFor();
-      const focused = (): Promise<string | null> => page.evaluate(() => document.activeElement?.getAttribute('data-testid') ?? null);
+      const focused = (): Promise<string | null> =>
+        page.evaluate<string | null>(`document.activeElement?.getAttribute('data-testid') ?? null`);
       for (let n = 0; n < 30 && (await focused()) !== 'start-the-cloakroom'; n++) await page.keyboard.press('Tab');
       expect(await focused()).toBe('start-the-cloakroom');
       await page.keyboard.press('Enter');
@@ -235,20 +236,12 @@ describeWith(
         await page.setViewportSize({ width, height: 800 });
         const check = async (where: string): Promise<void> => {
           await page.evaluate(AXE);
-          const found = await page.evaluate(async () => {
-            const { axe } = window as unknown as {
-              axe: {
-                run(): Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }>;
-              };
-            };
-            return (await axe.run()).violations.map(({ id, impact, nodes }) => ({
-              id,
-              impact,
-              where: nodes.map(({ target, failureSummary }) => `${target.join(' ')}: ${failureSummary}`).slice(0, 3),
-            }));
-          });
+          const found = await page.evaluate<readonly { id: string; impact: string; where: readonly string[] }[]>(
+            `axe.run().then(({ violations }) => violations.map(({ id, impact, nodes }) =>
+              ({ id, impact, where: nodes.map(({ target, failureSummary }) => target.join(' ') + ': ' + failureSummary).slice(0, 3) })))`,
+          );
           expect([where, found.filter(({ impact }) => impact === 'serious' || impact === 'critical')]).toEqual([where, []]);
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          const wide = await page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
           expect([where, wide]).toEqual([where, 0]);
         };
         await page.goto(`${server.url}/play`);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createClient, type Client, type ExecutionResult } from 'graphql-ws';
+import type { FormattedExecutionResult } from 'graphql';
+import { createClient, type Client } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { ApiClient } from '../support/api-client.js';
@@ -65,10 +66,10 @@ describe('a subscription to a playthrough', () => {
     clients.push(client);
     return { client, closed, socket: () => socket as WebSocket };
   };
-  const follow = (client: Client, id: string): AsyncIterableIterator<ExecutionResult<{ playthroughChanged: Seen }, unknown>> =>
+  const follow = (client: Client, id: string): AsyncIterableIterator<FormattedExecutionResult<{ playthroughChanged: Seen }, unknown>> =>
     client.iterate<{ playthroughChanged: Seen }>({ query: QUERY, variables: { id } });
   const next = async (source: ReturnType<typeof follow>): Promise<Seen> => {
-    const { value } = (await source.next()) as { value: ExecutionResult<{ playthroughChanged: Seen }> };
+    const { value } = (await source.next()) as { value: FormattedExecutionResult<{ playthroughChanged: Seen }> };
     if (value.data === null || value.data === undefined) throw new Error(JSON.stringify(value.errors));
     return value.data.playthroughChanged;
   };
