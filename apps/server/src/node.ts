@@ -1,6 +1,5 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
-import type { PartitionAudit } from '#lib/audit';
 import { partitionOf } from '#lib/decision';
 import {
   createPostgresOwnership,
@@ -326,9 +325,13 @@ export class FabulaNode {
     }
   }
 
-  /** Stopped auditors do not make a process unready: commands go on (DESIGN §7), and the audit says what it waits for. */
-  auditProblems(): readonly PartitionAudit[] {
-    return this.audit.status().filter(({ state }) => state === 'stopped');
+  /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors (DESIGN §7), stuck projectors. */
+  notes(): Record<string, string> {
+    const notes: Record<string, string> = {};
+    for (const { partition, state, problem } of this.audit.status())
+      if (state === 'stopped') notes[`auditor p${partition}`] = problem?.message ?? 'stopped';
+    for (const [partition, problem] of Object.entries(this.projections.stalled())) notes[`projector p${partition}`] = problem;
+    return notes;
   }
 
   dataPath(name: string): string {

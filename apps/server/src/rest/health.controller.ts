@@ -22,9 +22,7 @@ export class HealthController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<{ status: 'ready' | 'not ready'; problems: Record<string, string>; notes: Record<string, string> }> {
     const problems = { ...this.node.problems(), ...(await this.node.databaseProblem()) };
-    const notes = Object.fromEntries(
-      this.node.auditProblems().map(({ partition, problem }) => [`auditor p${partition}`, problem?.message ?? 'stopped']),
-    );
+    const notes = this.node.notes();
     const ready = Object.keys(problems).length === 0;
     void reply.status(ready ? 200 : 503);
     return { status: ready ? 'ready' : 'not ready', problems, notes };
