@@ -1,5 +1,5 @@
 import type { DocumentNode, FieldNode, GraphQLSchema, SelectionSetNode } from 'graphql';
-import { Kind } from 'graphql';
+import { Kind, print } from 'graphql';
 import { getComplexity, type ComplexityEstimator } from 'graphql-query-complexity';
 import { FabulaError } from '#lib/platform';
 
@@ -35,6 +35,7 @@ export function assertWithinLimits(
   variables: Record<string, unknown>,
   operationName?: string,
 ): void {
+  if (withinLimits.get(document) === limits) return;
   const depth = depthOf(document, limits.depth);
   if (depth > limits.depth) throw new FabulaError('QUERY_TOO_COMPLEX', `the query is ${depth} levels deep; ${limits.depth} are allowed`);
   let complexity: number;
@@ -55,6 +56,19 @@ export function assertWithinLimits(
       `the query costs ${complexity} points; ${limits.complexity} are allowed. Ask for shorter pages or fewer fields`,
     );
   }
+  if (costsTheSame(document)) withinLimits.set(document, limits);
+}
+
+/** Documents measured before: the server parses a text once and hands the same document over for each request. */
+const withinLimits = new WeakMap<DocumentNode, QueryLimits>();
+
+/** Page sizes (Int) and directives (Boolean) that are given as variables can make the same document cost more the next time. */
+function costsTheSame(document: DocumentNode): boolean {
+  return document.definitions.every(
+    (definition) =>
+      definition.kind !== Kind.OPERATION_DEFINITION ||
+      (definition.variableDefinitions ?? []).every(({ type }) => !/\b(Int|Boolean)\b/.test(print(type))),
+  );
 }
 
 /** Greatest depth over all operations; fragments count where they are spread, each measured once. */
