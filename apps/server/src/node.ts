@@ -146,7 +146,7 @@ export class FabulaNode {
       logger,
       alarm,
     });
-    const audit = await AuditService.open({ config, logger, pool, log: auditing.of(log), logId, alarm });
+    const audit = await AuditService.open({ config, logger, pool, log: auditing.of(log), logId, address, alarm });
     const transport = await InternalTransport.open(pool);
     const share = (work: PartitionWork): Ownership =>
       config.log === 'memory'

@@ -11,12 +11,21 @@ export interface ExportRange {
 
 export type ExportState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 
+/** Which process writes an export and keeps its file: others cannot. */
+export interface ExportKeeper {
+  /** Stays the same over restarts, as the exports directory does. */
+  readonly id: string;
+  /** Where that process was reached when the export was requested. */
+  readonly address: string;
+}
+
 /** One requested export and how far it is. */
 export interface ExportJob {
   readonly id: string;
   /** Pseudonym of who asked. */
   readonly requestedBy: string;
   readonly requestedAt: number;
+  readonly keptBy: ExportKeeper;
   readonly ranges: readonly ExportRange[];
   readonly state: ExportState;
   readonly leavesWritten: number;

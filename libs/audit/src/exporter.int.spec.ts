@@ -23,7 +23,7 @@ describe('the exporter', () => {
     await rm(directory, { recursive: true });
   });
   let ids = 0;
-  const exporter = (store = history.store): Exporter => {
+  const exporter = (store = history.store, keeper = { id: 'here', address: 'http://here' }): Exporter => {
     const one = new Exporter({
       store,
       logId: history.logId,
@@ -31,7 +31,8 @@ describe('the exporter', () => {
       signer: testSigner,
       clock: { now: () => 5 },
       ids: { uuid: () => `id-${++ids}`, hex: () => '' },
-      directory: path.join(directory, 'exports'),
+      directory: path.join(directory, keeper.id === 'here' ? 'exports' : keeper.id),
+      keeper,
     });
     made.push(one);
     return one;
@@ -97,5 +98,27 @@ describe('the exporter', () => {
     await next.idle();
     expect(await next.job(job.id)).toMatchObject({ state: 'done' });
     expect((await verifyBundle((await next.file(job.id)) as string, { vkey: testSigner.verifier.vkey })).ok).toBe(true);
+  });
+
+  it('leaves the exports of other processes to them, and has no file of theirs', async () => {
+    const one = exporter();
+    const job = await one.request('everything', 'a');
+    await one.close();
+    const other = exporter(history.store, { id: 'elsewhere', address: 'http://elsewhere' });
+    await other.resume();
+    await other.idle();
+    await other.cancel(job.id);
+    const left = await other.job(job.id);
+    expect(left?.state).not.toBe('done');
+    expect(left).toMatchObject({ keptBy: { id: 'here', address: 'http://here' } });
+    const next = exporter();
+    await next.resume();
+    await next.idle();
+    const done = await other.job(job.id);
+    expect(done?.state).toBe('done');
+    expect(await other.file(job.id)).toBeUndefined();
+    const file = (await next.file(job.id)) as string;
+    await rm(file);
+    expect(await next.file(job.id)).toBeUndefined();
   });
 });

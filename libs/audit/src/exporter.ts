@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { errorText, type Clock, type Ids } from '#lib/platform';
+import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import type { AuditStore } from './audit-store.js';
 import { planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
-import type { ExportJob, ExportRange } from './export-job.js';
+import type { ExportJob, ExportKeeper, ExportRange } from './export-job.js';
 import { partitionLog } from './log-name.js';
 import type { NoteSigner } from './tlog/index.js';
 
@@ -18,6 +18,8 @@ export interface ExporterOptions {
   readonly ids: Ids;
   /** Where finished bundles lie, readable by their owner alone. */
   readonly directory: string;
+  /** This process, as the jobs it takes name it. */
+  readonly keeper: ExportKeeper;
 }
 
 /** So many exports may wait; more are refused, since each may be large. */
@@ -38,10 +40,10 @@ export class Exporter {
 
   constructor(private readonly options: ExporterOptions) {}
 
-  /** Takes up what an earlier process left unfinished: those exports start anew. */
+  /** Takes up what this process left unfinished when it ended: those exports start anew. Those of other processes are theirs. */
   async resume(): Promise<void> {
     const jobs = await this.options.store.exports(1000);
-    for (const job of jobs.toReversed()) if (job.state === 'queued' || job.state === 'running') this.enqueue(job.id);
+    for (const job of jobs.toReversed()) if ((job.state === 'queued' || job.state === 'running') && this.keeps(job)) this.enqueue(job.id);
   }
 
   /**
@@ -58,6 +60,7 @@ export class Exporter {
       id: ids.uuid(),
       requestedBy,
       requestedAt: clock.now(),
+      keptBy: this.options.keeper,
       // Resolved now, so that a later start exports the same leaves.
       ranges: wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
       state: 'queued',
@@ -79,16 +82,27 @@ export class Exporter {
     return this.options.store.exports(limit);
   }
 
-  /** Path of a finished export; undefined otherwise. */
+  /** Path of a finished export; undefined while it is not finished, when its file is gone or when another process has it. */
   async file(id: string): Promise<string | undefined> {
     const job = await this.job(id);
-    return job?.state === 'done' && job.file !== null ? path.join(this.options.directory, job.file.name) : undefined;
+    if (job?.state !== 'done' || job.file === null) return undefined;
+    const file = path.join(this.options.directory, job.file.name);
+    try {
+      return (await stat(file)).size === job.file.bytes ? file : undefined;
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+  /** Whether this process is the one that writes it and keeps its file. */
+  keeps(job: ExportJob): boolean {
+    return job.keptBy.id === this.options.keeper.id;
   }
 
-  /** Stops a waiting or running export and leaves no file behind; nothing happens to a finished one. */
+  /** Stops an export that waits or runs here and leaves no file behind; nothing happens to a finished one. */
   async cancel(id: string): Promise<void> {
     const job = await this.job(id);
-    if (job === undefined || (job.state !== 'queued' && job.state !== 'running')) return;
+    if (job === undefined || !this.keeps(job) || (job.state !== 'queued' && job.state !== 'running')) return;
     this.cancelled.add(id);
     await this.working;
   }

@@ -25,7 +25,7 @@ export {
   type SearchPage,
   type SearchQuery,
 } from './search.js';
-export type { ExportJob, ExportRange, ExportState } from './export-job.js';
+export type { ExportJob, ExportKeeper, ExportRange, ExportState } from './export-job.js';
 export { openSigningKey, SigningKeyUnusable } from './signing-key.js';
 export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
 export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';

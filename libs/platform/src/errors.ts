@@ -172,7 +172,13 @@ export const errorCatalogue = {
     'The read models have not reached the position that was asked for within two seconds.',
     'Ask again.',
   ),
-  EXPORT_NOT_FOUND: entry(404, false, 'No such export', 'The id is unknown or the export was removed.', 'Order a new export.'),
+  EXPORT_NOT_FOUND: entry(
+    404,
+    false,
+    'No such export',
+    'The id is unknown, the export was removed, or another process wrote it and keeps its file.',
+    'Download it at `details.address` if that is given; else order a new export.',
+  ),
   EXPORT_NOT_READY: entry(
     409,
     true,

@@ -14,6 +14,7 @@ import {
 } from '#lib/audit';
 import type { EventLog, LogId } from '#lib/log';
 import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
 interface Followed {
@@ -28,6 +29,8 @@ interface AuditServiceOptions {
   readonly pool: Pool;
   readonly log: EventLog;
   readonly logId: LogId;
+  /** Where this process is reached. */
+  readonly address: string;
   readonly alarm: (message: string) => void;
 }
 
@@ -62,7 +65,7 @@ export class AuditService {
   }
 
   static async open(options: AuditServiceOptions): Promise<AuditService> {
-    const { config, pool, log, logId, alarm } = options;
+    const { config, pool, log, logId, address, alarm } = options;
     const store = new PostgresAuditStore(pool);
     const signer = await openSigningKey(path.join(config.dataDir, 'audit-signing.key'), config.auditOrigin);
     const keeper = new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId));
@@ -88,6 +91,7 @@ export class AuditService {
       clock: systemClock,
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),
+      keeper: { id: await openNodeId(config.dataDir), address },
     });
     return new AuditService(options, store, notary, exporter, signer.verifier.vkey, keeper);
   }

@@ -185,8 +185,15 @@ export class AuditController {
   async download(@Param('id') id: string, @Res() reply: FastifyReply): Promise<void> {
     const job = await this.job(id);
     const file = await this.node.audit.exporter.file(id);
-    if (job.file === null || file === undefined)
-      throw new FabulaError('EXPORT_NOT_READY', `the export is ${job.state}`, { details: { state: job.state } });
+    if (job.file === null) throw new FabulaError('EXPORT_NOT_READY', `the export is ${job.state}`, { details: { state: job.state } });
+    if (file === undefined) {
+      const { address } = job.keptBy;
+      const gone = this.node.audit.exporter.keeps(job);
+      const where = gone
+        ? 'the file of the export was removed here; order a new one'
+        : `the export was written at ${address}: download it there`;
+      throw new FabulaError('EXPORT_NOT_FOUND', where, { details: gone ? {} : { address } });
+    }
     void reply
       .type('application/x-tar')
       .header('content-length', job.file.bytes)
@@ -224,9 +231,10 @@ function logOf(name: string): LogName {
   return log;
 }
 
-function jobView({ ranges, requestedAt, finishedAt, ...job }: ExportJob): object {
+function jobView({ ranges, requestedAt, finishedAt, keptBy, ...job }: ExportJob): object {
   return {
     ...job,
+    keptAt: keptBy.address,
     ranges: ranges.map(plain),
     requestedAt: new Date(requestedAt).toISOString(),
     finishedAt: isoOrNull(finishedAt ?? undefined),

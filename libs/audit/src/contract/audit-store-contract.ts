@@ -180,6 +180,7 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
         leavesWritten: 0,
         leavesTotal: 7,
         finishedAt: null,
+        keptBy: { id: 'one', address: 'http://one' },
         file: null,
         error: null,
       };
