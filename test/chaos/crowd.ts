@@ -35,7 +35,9 @@ interface Reader {
 const REMEMBERED = 100;
 /** A playthrough holds 50 checkpoints; some commands are to meet that limit too. */
 const CHECKPOINTS = 55;
-const PAUSE_MS = [40, 400] as const;
+/** Between two tries of a command: from the first, at most doubling to the second. */
+const PAUSE_MS = [40, 1_000] as const;
+const LONGEST_PATIENCE_MS = 10_000;
 
 /** Many devices of few readers, each sending command after command until it is told what became of each, until `stop`. */
 export class Crowd {
@@ -148,9 +150,13 @@ export class Crowd {
 
   /** Sends one command, always with its id, until somebody says what became of it. */
   private async send(reader: Reader, command: Command, random: Random, begins?: Reader): Promise<void> {
-    const { history, patienceMs = 1_500 } = this.options;
-    for (let unclear = false; !this.abandoned;) {
-      const { saw, now } = await this.network.send(this.url(random), reader.token, command, patienceMs);
+    const { history, patienceMs = 2_000 } = this.options;
+    let unclear = false;
+    for (let attempt = 0; !this.abandoned; attempt++) {
+      // Some hang up at once, as readers in a tunnel do: the answer is lost, the command is not. Who was not answered asks more patiently.
+      const hasty = attempt === 0 && random.chance(0.04);
+      const patience = hasty ? random.int(5, 80) : Math.min(LONGEST_PATIENCE_MS, patienceMs * 1.5 ** attempt);
+      const { saw, now } = await this.network.send(this.url(random), reader.token, command, patience);
       if (now !== undefined) this.learn(reader, now, begins);
       if (saw.kind === 'accepted' || saw.kind === 'refused') {
         if (unclear)
@@ -163,12 +169,13 @@ export class Crowd {
       }
       // Some lose patience for good: nobody will ever tell them.
       if (begins === undefined && random.chance(0.02)) return history.count('given up');
-      await pause(random.int(...PAUSE_MS));
+      const [shortest, longest] = PAUSE_MS;
+      await pause(random.int(shortest, Math.min(longest, shortest * 2 ** (attempt + 1))));
     }
   }
 
   private async look(reader: Reader, random: Random): Promise<void> {
-    const seen = await this.network.look(this.url(random), reader.token, reader.id, this.options.patienceMs ?? 1_500);
+    const seen = await this.network.look(this.url(random), reader.token, reader.id, this.options.patienceMs ?? 10_000);
     this.options.history.count(typeof seen === 'string' ? `look ${seen}` : 'look');
     if (typeof seen !== 'string') this.learn(reader, seen);
   }

@@ -51,6 +51,12 @@ describe('The history checker', () => {
     const early = { ...at(run.attempts, 5), sentAt: 39 };
     run.attempts[5] = early;
     expect(check(run)).toEqual([]);
+    // An id that is older than the window, used for another command.
+    const long = honest(70);
+    const reused = 'choose walk on turn 69';
+    long.log[70] = { ...at(long.log, 70), commandId: 'c:1', payload: reused };
+    long.attempts[70] = { ...at(long.attempts, 70), commandId: 'c:1', payload: reused };
+    expect(check(long)).toEqual([]);
     // An unknown outcome that took effect.
     const lost = honest(4);
     lost.attempts[4] = { ...at(lost.attempts, 4), saw: { kind: 'unknown', code: 'timeout' } };

@@ -1,3 +1,4 @@
+import { WINDOW_SIZE } from '#lib/decision';
 import type { Attempt, Sighting } from './history.js';
 
 /** An accepted record of the log. */
@@ -50,11 +51,7 @@ export function checkHistory(history: CheckedHistory, streams: ReadonlyMap<strin
     checkChain(stream, entries, wrong);
     for (const entry of entries) byCommand.set(entry.commandId, [...(byCommand.get(entry.commandId) ?? []), entry]);
   }
-  for (const [commandId, entries] of byCommand) {
-    const [first, second] = entries;
-    if (second !== undefined)
-      wrong.add(`${commandId} took effect ${entries.length} times: at ${place(first as LogEntry)} and ${place(second)}`);
-  }
+  for (const [commandId, entries] of byCommand) if (entries.length > 1) checkRepeated(commandId, entries, streams, wrong);
   const commands = new Map<string, Command>();
   for (const attempt of history.attempts) {
     const key = `${attempt.commandId} ${attempt.payload}`;
@@ -117,6 +114,26 @@ function checkChain(stream: string, entries: readonly LogEntry[], wrong: Report)
   }
 }
 
+/**
+ * An id must not take effect twice. Only for another command may it be used again, once it is older than a stream's window: `admit` does
+ * not know it any more, and the turn says that it is another command.
+ */
+function checkRepeated(
+  commandId: string,
+  entries: readonly LogEntry[],
+  streams: ReadonlyMap<string, readonly LogEntry[]>,
+  wrong: Report,
+): void {
+  for (const [i, entry] of entries.entries()) {
+    for (const other of entries.slice(i + 1)) {
+      const stream = streams.get(entry.stream) ?? [];
+      const forgotten = entry.stream === other.stream && stream.indexOf(other) - stream.indexOf(entry) > WINDOW_SIZE;
+      if (entry.payload !== other.payload && forgotten) continue;
+      wrong.add(`${commandId} took effect ${entries.length} times: at ${place(entry)} and ${place(other)}`);
+    }
+  }
+}
+
 function checkAttempt(attempt: Attempt, command: Command, byCommand: ReadonlyMap<string, readonly LogEntry[]>, wrong: Report): void {
   const { saw, commandId, payload } = attempt;
   command.firstSentAt = Math.min(command.firstSentAt, attempt.sentAt);
@@ -140,7 +157,8 @@ function checkAttempt(attempt: Attempt, command: Command, byCommand: ReadonlyMap
     case 'accepted': {
       command.acknowledged = true;
       command.firstAckAt = Math.min(command.firstAckAt, attempt.endedAt);
-      const entry = byCommand.get(commandId)?.[0];
+      const known = byCommand.get(commandId) ?? [];
+      const entry = known.find((one) => one.payload === payload) ?? known[0];
       const name = `${payload} (${commandId})`;
       if (entry === undefined)
         return wrong.add(`${name} was acknowledged at p${saw.partition}@${saw.offset}, but the log does not have it`);

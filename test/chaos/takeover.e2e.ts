@@ -55,7 +55,7 @@ describe('When the owner of partitions falls silent', () => {
         const zombieAnswers: string[] = [];
         let during = 0;
         for (const [i, fault] of FAULTS.entries()) {
-          await crowd.turns(TURNS_BETWEEN, 120_000);
+          await crowd.turns(TURNS_BETWEEN, 300_000);
           // Either may be the one: the other takes over.
           const victim = i % 2;
           const address = arena.server(victim).url;
@@ -67,7 +67,7 @@ describe('When the owner of partitions falls silent', () => {
           else arena.freezeServer(victim);
           taken.push(`${fault} ${Math.round((await takenFrom(arena, address)) - begun)} ms`);
           if (fault === 'kill') {
-            await crowd.turns(10, 60_000);
+            await crowd.turns(10, 120_000);
             during += history.acceptedTurns - before;
             await arena.startServer(victim);
           } else {
@@ -75,13 +75,13 @@ describe('When the owner of partitions falls silent', () => {
             during += history.acceptedTurns - before;
             const at = history.attempts.length;
             arena.thawServer(victim);
-            await crowd.turns(10, 60_000);
+            await crowd.turns(10, 120_000);
             zombieAnswers.push(`${history.attempts.length - at} answers`);
           }
           await bothOwn(arena);
           report(i + 1, FAULTS.length, 'faults');
         }
-        await crowd.turns(TURNS_BETWEEN, 120_000);
+        await crowd.turns(TURNS_BETWEEN, 300_000);
         await crowd.stop();
         await settle(arena);
         const { truth, wrong, records, leaves, notes } = await checkDerived(arena);
@@ -126,7 +126,7 @@ describe('When the owner of partitions falls silent', () => {
       });
       expect(figures).toMatchObject({ violations: 0 });
     },
-    isLong ? 1_800_000 : 150_000,
+    isLong ? 3_600_000 : 240_000,
   );
 });
 
