@@ -82,6 +82,14 @@ describe('The history checker', () => {
     ],
     ['a turn that was skipped', ({ log }) => void (log[6] = { ...at(log, 6), turn: { before: 5, after: 7 } }), /led from turn 5 to 7/],
     [
+      'an id that took effect for another command within the window',
+      ({ log, attempts }) => {
+        log[6] = { ...at(log, 6), commandId: 'c:2' };
+        attempts[6] = { ...at(attempts, 6), commandId: 'c:2' };
+      },
+      /c:2 took effect 2 times/,
+    ],
+    [
       'another payload under the id',
       ({ log }) => void (log[4] = { ...at(log, 4), payload: 'choose door on turn 3' }),
       /has "choose door on turn 3"/,

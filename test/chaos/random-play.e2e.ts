@@ -145,14 +145,14 @@ async function replayDifferences(database: TestDatabase, { playthroughs }: LogTr
 /** Cuts the database sessions that are at an append, now and then: the engine cannot know what became of it. */
 class AppendCutter {
   cut = 0;
+  private ended = false;
 
   constructor(private readonly database: TestDatabase) {}
 
   async cutUntil(enough: () => boolean, over: Promise<unknown>): Promise<void> {
-    let ended = false;
-    const end = (): void => void (ended = true);
+    const end = (): void => void (this.ended = true);
     over.then(end, end);
-    while (!ended && !enough()) {
+    while (!this.ended && !enough()) {
       await pause(isLong ? 250 : 100);
       const { rows } = await this.database.pool.query<{ cut: boolean }>(
         `select pg_terminate_backend(pid) as cut from pg_stat_activity
