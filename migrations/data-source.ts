@@ -8,6 +8,7 @@ import { Content1795000000300 } from './1795000000300-content.js';
 import { Audit1795000000500 } from './1795000000500-audit.js';
 import { Projections1795000000400 } from './1795000000400-projections.js';
 import { Cluster1795000000600 } from './1795000000600-cluster.js';
+import { AuditKeys1795000000700 } from './1795000000700-audit-keys.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -18,6 +19,7 @@ const migrations = [
   Audit1795000000500,
   Projections1795000000400,
   Cluster1795000000600,
+  AuditKeys1795000000700,
 ];
 
 /** The one schema of all tables. Statements name it: `fabula.log_records`. */

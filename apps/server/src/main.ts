@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AuditKeyDiffers, SigningKeyUnusable } from '#lib/audit';
 import {
   ConfigError,
   createLogger,
@@ -9,6 +10,7 @@ import {
   DevelopmentIssuerRefused,
   errorText,
   loadConfig,
+  lockDataDirectory,
   startEmbeddedPostgres,
   type Config,
   type EmbeddedPostgres,
@@ -21,6 +23,8 @@ import { startServer, type RunningServer } from './server.js';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../..');
 const DATABASE = 'fabula';
+/** What is wrong with how it was set up, and says by itself what to do. */
+const EXPECTED = [DataDirectoryLocked, DevelopmentIssuerRefused, AuditKeyDiffers, SigningKeyUnusable];
 /** Stopping must end even if something hangs. */
 const STOP_WITHIN_MS = 20_000;
 
@@ -46,7 +50,7 @@ async function main(): Promise<void> {
       if (server !== undefined) await fs.rm(path.join(config.dataDir, 'server.json'), { force: true });
       // Asked to stop while Postgres is still starting: it is waited for, or it would run on without us.
       const opened = await database?.catch(() => undefined);
-      await opened?.postgres?.stop();
+      await opened?.close();
       process.exit(code);
     })().catch((error: unknown) => {
       logger.error({ error }, 'stopping failed');
@@ -69,19 +73,23 @@ async function main(): Promise<void> {
   } catch (error) {
     // What was being started is broken off on purpose.
     if (stopping !== undefined) return await stopping;
-    const expected = error instanceof DataDirectoryLocked || error instanceof DevelopmentIssuerRefused;
+    const expected = EXPECTED.some((kind) => error instanceof kind);
     process.stderr.write(`${expected ? errorText(error) : `Fabula could not start: ${errorText(error)}`}\n`);
     if (!expected) logger.error({ error }, 'start failed');
     await stop(expected ? 2 : 1);
   }
 }
 
-async function openDatabase(config: Config, logger: Logger): Promise<{ url: string; postgres: EmbeddedPostgres | undefined }> {
-  if (config.databaseUrl !== undefined) return { url: config.databaseUrl, postgres: undefined };
+async function openDatabase(config: Config, logger: Logger): Promise<{ url: string; close: () => Promise<void> }> {
+  if (config.databaseUrl !== undefined) {
+    // Also beside somebody else's Postgres: two processes in one directory would overwrite each other's notes, exports and address.
+    const lock = await lockDataDirectory(path.resolve(config.dataDir));
+    return { url: config.databaseUrl, close: () => lock.release() };
+  }
   process.stdout.write('Starting the embedded Postgres …\n');
   const postgres = await startEmbeddedPostgres({ dir: config.dataDir, log: (line) => logger.debug({ from: 'postgres' }, line) });
   try {
-    return { url: await ensureDatabase(postgres), postgres };
+    return { url: await ensureDatabase(postgres), close: () => postgres.stop() };
   } catch (error) {
     await postgres.stop();
     throw error;

@@ -1,19 +1,22 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
 import {
+  agreeOnKey,
   Auditor,
   DirectoryNoteKeeper,
   Exporter,
+  keptVerifierKey,
   Notary,
   type NoteKeeper,
   openSigningKey,
   PostgresAuditStore,
   Proofs,
+  type ExportJob,
   type NotaryStatus,
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId } from '#lib/log';
-import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { FabulaError, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
@@ -57,6 +60,7 @@ export class AuditService {
     readonly exporter: Exporter,
     /** `name+id+key`: what verifies the notes. */
     readonly verifierKey: string,
+    private readonly ownKey: string,
     keeper: NoteKeeper,
   ) {
     const { pool, log, logId, logger } = options;
@@ -67,7 +71,12 @@ export class AuditService {
   static async open(options: AuditServiceOptions): Promise<AuditService> {
     const { config, pool, log, logId, address, alarm } = options;
     const store = new PostgresAuditStore(pool);
-    const signer = await openSigningKey(path.join(config.dataDir, 'audit-signing.key'), config.auditOrigin);
+    const keyFile = path.join(config.dataDir, 'audit-signing.key');
+    const signer = await openSigningKey(keyFile, config.auditOrigin);
+    const own = signer.verifier.vkey;
+    if (config.roles.includes('auditor')) await agreeOnKey(pool, logId, own, keyFile);
+    // A process that signs nothing may lack the key: what it verifies, it verifies with the auditors'.
+    const verifierKey = (await keptVerifierKey(pool, logId)) ?? own;
     const keeper = new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId));
     const notary = new Notary({
       store,
@@ -93,7 +102,7 @@ export class AuditService {
       directory: path.join(config.dataDir, 'exports'),
       keeper: { id: await openNodeId(config.dataDir), address },
     });
-    return new AuditService(options, store, notary, exporter, signer.verifier.vkey, keeper);
+    return new AuditService(options, store, notary, exporter, verifierKey, own, keeper);
   }
 
   follow(partition: number): void {
@@ -150,6 +159,19 @@ export class AuditService {
     this.followed.delete(partition);
     followed.abort.abort();
     await followed.done;
+  }
+
+  /**
+   * @throws FabulaError CONFLICT when this process has another key than the auditors: nobody could verify what it exports
+   */
+  async requestExport(ranges: Parameters<Exporter['request']>[0], requestedBy: string): Promise<ExportJob> {
+    const kept = (await keptVerifierKey(this.options.pool, this.options.logId)) ?? this.ownKey;
+    if (kept !== this.ownKey)
+      throw new FabulaError(
+        'CONFLICT',
+        "this process has another signing key than the auditors: order the export at one of those, or copy `audit-signing.key` from the first node's data directory",
+      );
+    return this.exporter.request(ranges, requestedBy);
   }
 
   /** Takes up exports that an earlier process left unfinished. */

@@ -143,7 +143,7 @@ export class AuditController {
     const { ranges } = checked(exportBody, body);
     const caller = requireRole(request.fabula.caller, 'compliance');
     const wanted = ranges?.map(({ log, ...rest }) => ({ ...rest, log: logOf(log) })) ?? 'everything';
-    return jobView(await refusable(() => this.node.audit.exporter.request(wanted, caller.actor)));
+    return jobView(await refusable(() => this.node.audit.requestExport(wanted, caller.actor)));
   }
 
   @Post('store/verification')
