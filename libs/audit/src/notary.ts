@@ -122,9 +122,11 @@ export class Notary {
     const { store, logId, clock } = this.options;
     const { log } = head;
     if (head.logId !== logId) throw otherLog(head, logId);
+    // In this order: a note that another notary keeps in between, in both, must not look as if the store had lost it.
+    const outside = await this.options.keeper?.newest(log);
     const newest = await store.latestNote(log, logId);
     if (newest !== undefined) this.check(newest);
-    await this.compareWithKeeper(log, newest);
+    if (outside !== undefined) this.compareWithKept(log, outside, newest);
     if (newest !== undefined && head.size < newest.size) return this.behind(newest);
     if (head.size === (newest?.size ?? 0n)) {
       const now = clock.now();
@@ -176,9 +178,7 @@ export class Notary {
     );
   }
 
-  private async compareWithKeeper(log: LogName, newest: KeptNote | undefined): Promise<void> {
-    const text = await this.options.keeper?.newest(log);
-    if (text === undefined) return;
+  private compareWithKept(log: LogName, text: string, newest: KeptNote | undefined): void {
     let outside;
     try {
       outside = openCheckpointNote(text, [this.options.signer.verifier]);
