@@ -14,7 +14,7 @@ jest.setTimeout(60_000);
 interface Imported {
   readonly storyId: string;
   readonly versionHash: string;
-  readonly lint: readonly { readonly code: string; readonly severity: string }[];
+  readonly lint: readonly { readonly code: string; readonly severity: string; readonly line?: number; readonly column?: number }[];
   readonly notImported: readonly { readonly line?: number }[];
 }
 interface Found {
@@ -99,6 +99,7 @@ describe('an author over REST', () => {
   test('lint tells what is wrong, and only a version without errors is published', async () => {
     const { storyId, versionHash, lint } = (await bring('yaml', brokenStory('broken'))).body as Imported;
     expect(lint.filter(({ severity }) => severity === 'error').length).toBeGreaterThan(0);
+    for (const { line, column } of lint) expect([typeof line, typeof column]).toEqual(['number', 'number']);
     const asked = (await author.rest('GET', version(storyId, versionHash, '/lint'))).body as { problems: readonly Found[] };
     expect(asked.problems.map(({ code }) => code)).toEqual(expect.arrayContaining(lint.map(({ code }) => code)));
     const refusal = await author.rest('POST', version(storyId, versionHash, '/publish'));

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
-import { importStory, parseTwee, type ImportResult, type StoryFormat } from '#lib/story-formats';
-import { lintStory, uniqueProblems, type Problem, type Story } from '#lib/story';
+import { importStory, type StoryFormat } from '#lib/story-formats';
+import type { Story } from '#lib/story';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
 
 export interface FormatOption {
@@ -42,25 +42,6 @@ export async function readSource(file: string, { format }: FormatOption): Promis
   }
 }
 
-export interface CheckedStory {
-  readonly result: ImportResult;
-  /** Of import (with line and column) and lint, each once; in the order of the file where it is known. */
-  readonly problems: readonly Problem[];
-}
-
-export function checkSource({ format, source }: StorySource): CheckedStory {
-  const result = importStory(format, source);
-  const lint = result.story === undefined ? [] : lintStory(result.story);
-  const placed = new Set(result.problems.map((problem) => `${problem.code} ${problem.where.path}`));
-  const added = lint.filter((problem) => !placed.has(`${problem.code} ${problem.where.path}`));
-  const problems = uniqueProblems([...result.problems, ...(format === 'twee' ? atHeaders(source, added) : added)]);
-  const last = Number.MAX_SAFE_INTEGER;
-  return {
-    result,
-    problems: problems.toSorted((a, b) => (a.line ?? last) - (b.line ?? last) || (a.column ?? last) - (b.column ?? last)),
-  };
-}
-
 /**
  * A story to work with, whatever lint says of it.
  * @throws CliFailure when nothing can be read from the source
@@ -73,13 +54,4 @@ export function storyOf(source: StorySource): { readonly story: Story; readonly 
     EXIT.problems,
     problems.slice(0, 5).map(({ line, column, code, message }) => `${line ?? '?'}:${column ?? '?'}  ${code}  ${message}`),
   );
-}
-
-/** Lint knows passages and not files; in Twee a passage's header is found by its name. */
-function atHeaders(source: string, problems: readonly Problem[]): readonly Problem[] {
-  const lines = new Map(parseTwee(source).passages.map(({ name, line }) => [name, line]));
-  return problems.map((problem) => {
-    const line = problem.where.passage === undefined ? undefined : lines.get(problem.where.passage);
-    return problem.line === undefined && line !== undefined ? { ...problem, line, column: 1 } : problem;
-  });
 }

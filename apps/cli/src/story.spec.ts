@@ -59,11 +59,21 @@ describe('fabula story', () => {
       expect(code).toBe(1);
       expect(out).toMatch(/8:1 +error +FAB-G101/);
       expect(out).toContain('→ Write the passage or correct the target.');
-      // Lint knows no lines: a passage's own is found by its header.
       expect(out).toMatch(/11:1 +warning +FAB-G201 +in Lonely/);
       expect(out).toContain('Not taken over (1)');
       expect(out).toContain('<<widget "a">>');
       expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(Math.max(80, broken.length + 40));
+    });
+
+    test.each([
+      ['yaml', 'id: a\ntitle: A\nstart: s\nvariables:\n  unread: { type: bool }\npassages:\n  s: { text: x }\n  lonely: { text: y }\n'],
+      ['json', '{ "id": "a", "title": "A", "start": "s",\n  "passages": { "s": { "text": "x" },\n    "lonely": { "text": "y" } } }\n'],
+    ])('shows line and column of every finding in %s', async (format, source) => {
+      const { out } = await recorded(['story', 'lint', file(`placed.${format}`, source)]);
+      expect(out).toMatch(format === 'yaml' ? /8:11 +warning +FAB-G201 +in lonely/ : /3:15 +warning +FAB-G201 +in lonely/);
+      const heads = out.split('\n').filter((line) => /FAB-G\d+/.test(line));
+      expect(heads.length).toBeGreaterThan(2);
+      for (const head of heads) expect(head).toMatch(/^ +\d+:\d+ /);
     });
 
     test('gives programs the same as JSON', async () => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { compileStory, graphOf, StoryNotPlayable, toDot, toMermaid, type CompiledStory, type Problem } from '#lib/story';
-import type { ImportResult } from '#lib/story-formats';
+import { lintSource, type ImportResult } from '#lib/story-formats';
 import { contentHash, wholeNumber } from './arguments.js';
 import { autoPlay, type AutoPlay } from './auto-play.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
@@ -12,7 +12,7 @@ import { notImportedText, problemsText, severities, summary } from './lint-repor
 import { playInTerminal } from './play-screen.js';
 import { progress, things } from './progress.js';
 import { diffStories, isSame, type SetDiff, type StoryDiff } from './story-diff.js';
-import { checkSource, formatOption, readSource, storyOf, type FormatOption } from './story-file.js';
+import { formatOption, readSource, storyOf, type FormatOption } from './story-file.js';
 
 interface Json {
   readonly json?: true;
@@ -105,7 +105,7 @@ export function storyCommands(program: Command, cli: Cli, ending: Ending): void 
 async function lint(cli: Cli, file: string, options: FormatOption & Json): Promise<number> {
   const { terminal } = cli;
   const source = await readSource(file, options);
-  const { result, problems } = checkSource(source);
+  const { result, problems } = lintSource(source.format, source.source);
   const { story, hash: found, notImported, warnings, translated } = result;
   const count = severities(problems);
   const exitCode = story === undefined || count.error > 0 ? EXIT.problems : EXIT.ok;

@@ -1,4 +1,4 @@
-export { importStory, type ImportOptions } from './import-story.js';
+export { importStory, lintSource, type ImportOptions, type LintedSource } from './import-story.js';
 export { exportStory } from './story-export.js';
 export {
   MAX_SOURCE_LENGTH,

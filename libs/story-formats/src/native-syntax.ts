@@ -1,5 +1,5 @@
 import type { Problem } from '#lib/story';
-import { isAlias, isMap, isPair, isScalar, isSeq, Lexer, parseDocument, type Node } from 'yaml';
+import { isAlias, isMap, isPair, isScalar, isSeq, Lexer, parseDocument, type Node, type Pair, type YAMLMap } from 'yaml';
 import { SOURCE_PROBLEMS, sourceProblem } from './import-result.js';
 import { jsonFault } from './json-fault.js';
 import { firstForbiddenCharacter, LineMap, type SourcePosition } from './source-text.js';
@@ -46,9 +46,10 @@ export function readNative(format: 'json' | 'yaml', text: string): ReadNative {
   const walk = new Walk(lines);
   const value = walk.plain(document.contents as Node | null, '');
   if (walk.problems.length > 0) return fail(...walk.problems);
+  const pairs = new PairsByKey();
   return {
     ok: true,
-    source: { value, locate: (pointer, within) => locate(text, lines, document.contents as Node | null, pointer, within) },
+    source: { value, locate: (pointer, within) => locate(text, lines, pairs, document.contents as Node | null, pointer, within) },
   };
 }
 
@@ -241,9 +242,24 @@ function keyText(key: unknown): string | undefined {
   return key.source !== undefined && key.source !== '' ? key.source : undefined;
 }
 
+/** Thousands of findings may stand in one map of thousands of passages. */
+class PairsByKey {
+  private readonly known = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
+
+  get(map: YAMLMap, key: string): Pair | undefined {
+    let pairs = this.known.get(map);
+    if (pairs === undefined) {
+      pairs = new Map(map.items.map((pair) => [keyText(pair.key) ?? '', pair]));
+      this.known.set(map, pairs);
+    }
+    return pairs.get(key);
+  }
+}
+
 function locate(
   text: string,
   lines: LineMap,
+  pairsByKey: PairsByKey,
   root: Node | null,
   pointer: string,
   within: { readonly offset: number; readonly line: number; readonly column: number } | undefined,
@@ -260,7 +276,7 @@ function locate(
   for (const part of parts) {
     let next: Node | null | undefined;
     if (isMap(node)) {
-      const pair = node.items.find((candidate) => keyText(candidate.key) === part);
+      const pair = pairsByKey.get(node, part);
       next = pair?.value as Node | null | undefined;
       if (pair !== undefined) offset = (next ?? (pair.key as Node)).range?.[0] ?? offset;
     } else if (isSeq(node)) {

@@ -6,7 +6,7 @@ import { CODE_TAGS, type TweeDocument, type TweePassage } from './twee-document.
 import { readFabulaPassage, type PassageSettings } from './twee-fabula.js';
 import { choiceIds, slug } from './twee-links.js';
 import { ImportReport, PassageSource } from './twee-reader.js';
-import { readStoryEndings, readStoryVariables, type AuthorVariable } from './twee-variables.js';
+import { declarationLines, declaredName, readStoryEndings, readStoryVariables, type AuthorVariable } from './twee-variables.js';
 import { readForeignPassages } from './twee-foreign.js';
 import { dialectOf, ROLES } from './twee-dialect.js';
 
@@ -128,14 +128,22 @@ class TweeDrafter {
   private declaredVariables(): { readonly [name: string]: AuthorVariable } {
     const source = this.special('StoryVariables');
     if (source === undefined) return {};
-    this.place('/variables', source.at(0));
+    this.placeDeclarations('/variables', source);
     return readStoryVariables(source);
+  }
+
+  private placeDeclarations(path: string, source: PassageSource): void {
+    this.place(path, source.at(0));
+    for (const line of declarationLines(source)) {
+      const name = declaredName(line)?.name;
+      if (name !== undefined) this.place(`${path}/${escapePointer(name)}`, source.at(line.at));
+    }
   }
 
   private declaredEndings(): ReadonlyMap<string, string> {
     const source = this.special('StoryEndings');
     if (source === undefined) return new Map();
-    this.place('/endings', source.at(0));
+    this.placeDeclarations('/endings', source);
     return readStoryEndings(source);
   }
 

@@ -12,7 +12,7 @@ export interface ImportOrder {
 export interface ImportAnswer {
   readonly id: number;
   readonly result: ImportResult;
-  /** Problems of import and lint together, each once. */
+  /** Problems of import and lint together, each once, with line and column. */
   readonly lint: readonly Problem[];
 }
 
