@@ -82,6 +82,16 @@ describe('The history checker', () => {
     ],
     ['a turn that was skipped', ({ log }) => void (log[6] = { ...at(log, 6), turn: { before: 5, after: 7 } }), /led from turn 5 to 7/],
     [
+      'a turn that was taken on another state than the one before it left',
+      ({ log }) => void (log[6] = { ...at(log, 6), turn: { before: 3, after: 6 } }),
+      /taken on turn 3, the playthrough was on 5/,
+    ],
+    [
+      'an answer that names another playthrough',
+      ({ attempts }) => void (attempts[6] = { ...at(attempts, 6), saw: { ...acknowledged(6), stream: 'playthrough/two' } }),
+      /acknowledged on playthrough\/two, it is on playthrough\/one/,
+    ],
+    [
       'an id that took effect for another command within the window',
       ({ log, attempts }) => {
         log[6] = { ...at(log, 6), commandId: 'c:2' };
