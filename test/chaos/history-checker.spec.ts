@@ -157,6 +157,17 @@ describe('The history checker', () => {
     expect(check(run).join('\n')).toMatch(says);
   });
 
+  it('finds a command that took effect on two playthroughs, and not two commands that share an id there', () => {
+    const fork = { ...at(honest(0).log, 0), commandId: 'c:f', payload: 'fork one at turn 0' };
+    const twice = new Map([
+      ['playthrough/a', [{ ...fork, stream: 'playthrough/a' }]],
+      ['playthrough/b', [{ ...fork, stream: 'playthrough/b', partition: 0 }]],
+    ]);
+    expect(checkHistory({ attempts: [], sightings: [] }, twice)).toEqual(['c:f took effect 2 times: at p1@10 and p0@10']);
+    twice.set('playthrough/b', [{ ...fork, stream: 'playthrough/b', partition: 0, payload: 'start story' }]);
+    expect(checkHistory({ attempts: [], sightings: [] }, twice)).toEqual([]);
+  });
+
   it('finds a state that was shown and never was', () => {
     const { attempts, log } = honest(3);
     const sightings = [

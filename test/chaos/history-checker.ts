@@ -115,8 +115,8 @@ function checkChain(stream: string, entries: readonly LogEntry[], wrong: Report)
 }
 
 /**
- * An id must not take effect twice. Only for another command may it be used again, once it is older than a stream's window: `admit` does
- * not know it any more, and the turn says that it is another command.
+ * An id must not take effect twice. For another command it may: on another stream (a what-if's own), or once it is older than a stream's
+ * window. `admit` looks into the window of one stream and no further.
  */
 function checkRepeated(
   commandId: string,
@@ -127,8 +127,8 @@ function checkRepeated(
   for (const [i, entry] of entries.entries()) {
     for (const other of entries.slice(i + 1)) {
       const stream = streams.get(entry.stream) ?? [];
-      const forgotten = entry.stream === other.stream && stream.indexOf(other) - stream.indexOf(entry) > WINDOW_SIZE;
-      if (entry.payload !== other.payload && forgotten) continue;
+      const elsewhere = entry.stream !== other.stream || stream.indexOf(other) - stream.indexOf(entry) > WINDOW_SIZE;
+      if (entry.payload !== other.payload && elsewhere) continue;
       wrong.add(`${commandId} took effect ${entries.length} times: at ${place(entry)} and ${place(other)}`);
     }
   }
