@@ -6,9 +6,9 @@ import { FabulaError } from '#lib/platform';
 import { derivedPlaythroughId, playthroughStream, type PlaythroughCommand, type PlaythroughState } from '#lib/playthrough';
 import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
 import { FabulaNode } from '../node.js';
+import { untilAllVisible, UUID } from './find-playthrough.js';
 import { PlaythroughView, type PlaythroughResult } from './playthrough-view.js';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAX_ID = 200;
 const MAX_CHECKPOINT_NAME = 200;
 
@@ -84,10 +84,20 @@ export class StartPlaythroughHandler implements ICommandHandler<StartPlaythrough
     try {
       return await this.node.stories.startVersion(storyId, wanted);
     } catch (error) {
-      const begun = this.node.hot(id)?.versionHash ?? (await this.node.reads.playthrough(id)).value?.versionHash;
+      if (!(error instanceof FabulaError)) throw error;
+      const begun = (await this.begunOn(id)) ?? (await this.begunLately(id));
       if (begun === undefined) throw error;
       return begun;
     }
+  }
+
+  private async begunOn(id: string): Promise<string | undefined> {
+    return this.node.hot(id)?.versionHash ?? (await this.node.reads.playthrough(id)).value?.versionHash;
+  }
+  /** Its owner may be another process, and the read models a moment behind. */
+  private async begunLately(id: string): Promise<string | undefined> {
+    await untilAllVisible(this.node, id);
+    return this.begunOn(id);
   }
 }
 

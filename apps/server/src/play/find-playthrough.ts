@@ -5,7 +5,7 @@ import type { Caller } from '../http/auth.js';
 import type { FabulaNode } from '../node.js';
 import { PlaythroughView } from './playthrough-view.js';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAX_POSITIONS = 64;
 
 /**
@@ -30,6 +30,16 @@ export async function findPlaythrough(node: FabulaNode, caller: Caller, id: stri
   if (value.parked !== null) throw new FabulaError('PLAYTHROUGH_PARKED');
   const position = asOf.partitions.find(({ partition }) => partition === value.partition);
   return PlaythroughView.of(node, stateFromJson(value.state), value.partition, (position?.nextOffset ?? 1) - 1, value.startedAt);
+}
+
+/**
+ * Waits until the read models hold what the log holds of a playthrough now, at most 2 s: only then is one that is not in them not there.
+ * @throws FabulaError NOT_YET_VISIBLE
+ */
+export async function untilAllVisible(node: FabulaNode, id: string): Promise<void> {
+  const partition = node.partitionOf(playthroughStream(id));
+  const end = await node.log.end(partition);
+  if (end > 0) await untilVisible(node, [node.positionToken(partition, end - 1)]);
 }
 
 /**

@@ -2,7 +2,7 @@ import { FabulaError } from '#lib/platform';
 import { playthroughStream, type PlaythroughState } from '#lib/playthrough';
 import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
 import type { FabulaNode } from '../node.js';
-import { findPlaythrough, untilVisible } from './find-playthrough.js';
+import { findPlaythrough, untilAllVisible, UUID } from './find-playthrough.js';
 import { PlaythroughView } from './playthrough-view.js';
 
 /** How often a followed playthrough is looked up when no news came: its owner may be another process. */
@@ -14,10 +14,8 @@ const LOOK_AGAIN_MS = 500;
  * @throws FabulaError NOT_YET_VISIBLE
  */
 async function findJustStarted(node: FabulaNode, caller: Caller, id: string): Promise<PlaythroughView | undefined> {
-  const partition = node.partitionOf(playthroughStream(id.toLowerCase()));
-  const end = await node.log.end(partition);
-  if (end === 0) return undefined;
-  await untilVisible(node, [node.positionToken(partition, end - 1)]);
+  if (!UUID.test(id)) return undefined;
+  await untilAllVisible(node, id.toLowerCase());
   return findPlaythrough(node, caller, id);
 }
 
