@@ -7,8 +7,11 @@ import { asFabulaError, type PublicProblem } from '../http/problem.js';
  */
 export function publicError(error: unknown, correlationId: string, logger: Logger, more: Record<string, unknown> = {}): GraphQLError {
   const original = error instanceof GraphQLError ? (error.originalError ?? undefined) : undefined;
+  // Below the field that was asked for everything is only read: a mutation has had its effect by then.
+  const nested = error instanceof GraphQLError && (error.path?.length ?? 0) > 1;
   const problem: PublicProblem = asFabulaError(
     isOurs(original) ? original : isDocumentError(error) ? badDocument(error) : (original ?? error),
+    nested ? 'to read' : 'for a command',
   );
   const { code, message, retryable, retryAfterMs, details } = problem;
   if (code === 'INTERNAL') logger.error({ error: original ?? error, correlationId, ...more }, 'GraphQL request failed');

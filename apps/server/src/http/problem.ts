@@ -33,8 +33,9 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 
 /**
  * Turns whatever was thrown into the problem a caller may see. What is not from the catalogue is INTERNAL, and its text stays inside.
+ * @param asking what was wanted: a read that met an outage has had no effect, a command may have had one
  */
-export function asFabulaError(error: unknown): PublicProblem {
+export function asFabulaError(error: unknown, asking: 'for a command' | 'to read' = 'for a command'): PublicProblem {
   if (error instanceof FabulaError) return problem(error.code, error.message, error.details, error.retryAfterMs);
   const named = error as {
     name?: string;
@@ -55,6 +56,8 @@ export function asFabulaError(error: unknown): PublicProblem {
   const status = named?.statusCode ?? named?.status;
   if (typeof status === 'number' && status < 500 && BY_STATUS[status] !== undefined)
     return problem(BY_STATUS[status] as ErrorCode, named?.message);
+  if (isDatabaseOutage(error) && asking === 'to read')
+    return problem('NOT_YET_VISIBLE', 'The database cannot be reached at present; ask again.');
   // Where it broke is not known here: before the command was recorded, or while its answer was made.
   if (isDatabaseOutage(error))
     return problem('OUTCOME_UNKNOWN', 'The database cannot be reached at present; send the same request, with the same commandId, again.');

@@ -1,4 +1,5 @@
 import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
+import { FabulaError } from '#lib/platform';
 import { requireRole, type RequestContext } from '../http/auth.js';
 import { FabulaNode } from '../node.js';
 import { findPlaythrough, untilVisible } from './find-playthrough.js';
@@ -61,8 +62,7 @@ export class ListMyPlaythroughsHandler implements IQueryHandler<ListMyPlaythroug
     const { edges, pageInfo } = await connectionOf(
       page,
       async (request) => (await this.node.reads.myPlaythroughs({ ...request, reader: caller.actor, storyId: page.storyId })).value,
-      // A playthrough that was parked since it was listed is left out: its own query says why.
-      ({ id }) => findPlaythrough(this.node, caller, id).catch(() => undefined),
+      ({ id }) => findPlaythrough(this.node, caller, id).catch(unlessParked),
     );
     return { edges: edges.flatMap(({ cursor, node }) => (node === undefined ? [] : [{ cursor, node }])), pageInfo };
   }
@@ -92,6 +92,12 @@ export class FindStoryHandler implements IQueryHandler<FindStory> {
     if (value === undefined || (value.currentVersion === null && !caller.roles.has('author'))) return null;
     return listedStory(this.node, value);
   }
+}
+
+/** A playthrough that was parked since it was listed is left out: its own query says why. */
+function unlessParked(error: unknown): undefined {
+  if (error instanceof FabulaError && error.code === 'PLAYTHROUGH_PARKED') return undefined;
+  throw error;
 }
 
 export const playQueryHandlers = [FindPlaythroughHandler, ListMyPlaythroughsHandler, ListStoriesHandler, FindStoryHandler];
