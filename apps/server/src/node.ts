@@ -38,6 +38,7 @@ import { InternalTransport } from './internal-transport.js';
 import { NodeMetrics } from './metrics.js';
 import { observe } from './node-metrics.js';
 import { momentView } from './play/moment-view.js';
+import { PlaythroughWatch } from './play/playthrough-watch.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
@@ -57,6 +58,7 @@ const AUDIT_EVERY_MS = 250;
 export class FabulaNode {
   readonly metrics: NodeMetrics;
   readonly stories: StoryCatalogue;
+  readonly watch: PlaythroughWatch;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
 
@@ -83,6 +85,8 @@ export class FabulaNode {
   ) {
     this.metrics = metrics;
     this.stories = new StoryCatalogue(this);
+    const partitionOfStream = (stream: string): number => this.partitionOf(stream);
+    this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     observe({ metrics, pool, log, reads, engine, projections, audit });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }

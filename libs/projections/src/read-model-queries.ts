@@ -45,6 +45,10 @@ export function playthrough(schema: string): string {
     left join ${schema}.parked k on k.stream = h.stream where t.id = $1`;
 }
 
+export function playthroughVersions(schema: string): string {
+  return `select i.id, h.version from unnest($1::text[]) i(id) join ${schema}.stream_heads h on h.stream = 'playthrough/' || i.id`;
+}
+
 export function myPlaythroughs(after: boolean): (schema: string) => string {
   return (schema) => `select ${columns('playthroughs', 't')} from ${schema}.playthroughs t
     where t.reader = $1 and ${newestAfter(after, 2)} and ($5::text is null or t.story_id = $5)

@@ -139,6 +139,12 @@ export class ReadModels {
     return { value: value[0], asOf };
   }
 
+  /** Versions of the streams of these playthroughs: those that have one. */
+  async playthroughVersions(ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const { rows } = await this.live.query<{ id: string; version: string }>('versions', sql.playthroughVersions, [ids]);
+    return new Map(rows.map(({ id, version }) => [id, Number(version)]));
+  }
+
   /** A reader's own playthroughs, last started first; previews and what-ifs among them. */
   async myPlaythroughs(
     request: PageRequest & { readonly reader: string; readonly storyId?: string | null | undefined },

@@ -38,8 +38,10 @@ export function watchPlaythrough(
   const stop = client.subscribe<{ playthroughChanged: Playthrough }, never>(
     { query: playthroughChanged.document, variables: { id } },
     {
-      next: ({ data }) => {
-        if (data?.playthroughChanged) on.playthrough(data.playthroughChanged);
+      next: ({ data, errors }) => {
+        // Something beside the playthrough could not be looked up: a new connection is sent all of it again.
+        if (errors !== undefined) client.terminate();
+        else if (data?.playthroughChanged) on.playthrough(data.playthroughChanged);
       },
       // Refused for good (for example: not this reader's). Asking and choosing still work and tell why.
       error: () => on.state('reconnecting'),
