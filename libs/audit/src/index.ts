@@ -31,7 +31,7 @@ export { openSigningKey, SigningKeyUnusable } from './signing-key.js';
 export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
 export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';
 export type { RootLeaf } from './root-leaf.js';
-export { ProofRefused, Proofs, type ConsistencyProof, type InclusionProof } from './proofs.js';
+export { ProofRefused, Proofs, TreeBehind, type ConsistencyProof, type InclusionProof } from './proofs.js';
 export { BUNDLE_FORMAT, type ExportDescription, type ExportedTree } from './bundle/bundle-format.js';
 export { EXIT_CODES, type Finding, type FindingKind, type Place } from './bundle/findings.js';
 export { verifyBundle, type BundleReport, type BundleSource, type TreeReport, type VerifyOptions } from './bundle/verify-bundle.js';

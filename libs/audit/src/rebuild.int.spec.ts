@@ -5,6 +5,7 @@ import type { AuditHead } from './audit-store.js';
 import { MemoryAuditStore } from './memory/memory-audit-store.js';
 import { Notary } from './notary.js';
 import { PostgresAuditStore } from './postgres/postgres-audit-store.js';
+import { ProofRefused, Proofs, TreeBehind } from './proofs.js';
 import { rebuildTrees, type TreeRebuild } from './rebuild.js';
 import { testSigner } from './testing/audited.js';
 import { history, type History } from './testing/histories.js';
@@ -118,6 +119,26 @@ describe('rebuilding the trees of a store that others use', () => {
     for (let n = 0; n < 6; n++) await writer.batch(8);
     for (let partition = 0; partition < PARTITIONS; partition++) await misled.catchUp(partition);
     expect(await partitionHeads(store)).toEqual(await folded(made));
+  });
+
+  it('answers proofs of what was signed with "later", not with a refusal, while the tree is away', async () => {
+    const made = history(35, PARTITIONS);
+    const { log, writer } = made;
+    const store = new PostgresAuditStore(database.pool);
+    for (let n = 0; n < 10; n++) await writer.batch(8);
+    const auditor = new Auditor({ log, store, timers: noTimers });
+    for (let partition = 0; partition < PARTITIONS; partition++) await auditor.catchUp(partition);
+    await (await notaryOf(store, made)).sign();
+    const proofs = new Proofs(store, await log.id());
+    const size = (await store.latestNote('p0', await log.id()))?.size ?? 0n;
+    const before = await proofs.inclusion('p0', 2n, size);
+    await store.forget('p0');
+    await expect(proofs.inclusion('p0', 2n, size)).rejects.toBeInstanceOf(TreeBehind);
+    await store.open('p0', await log.id());
+    await expect(proofs.consistency('p0', 1n, size)).rejects.toBeInstanceOf(TreeBehind);
+    await expect(proofs.inclusion('p0', 2n, size + 1n)).rejects.toBeInstanceOf(ProofRefused);
+    await rebuildTrees({ store, log, timers: noTimers });
+    expect(await proofs.inclusion('p0', 2n, size)).toEqual(before);
   });
 
   it('keeps the notes in force: a log that tells another story than was signed is refused', async () => {

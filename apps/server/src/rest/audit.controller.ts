@@ -10,6 +10,7 @@ import {
   parseSearchKey,
   ProofRefused,
   TooManyExports,
+  TreeBehind,
   type ExportJob,
   type KeptNote,
   type LogName,
@@ -252,6 +253,7 @@ async function refusable<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (error instanceof ProofRefused || error instanceof ExportRefused) throw new FabulaError('BAD_INPUT', error.message);
+    if (error instanceof TreeBehind) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 2_000 });
     if (error instanceof TooManyExports) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 10_000 });
     throw error;
   }
