@@ -154,7 +154,7 @@ describe('the notary', () => {
   });
 
   it('does not take what another notary keeps while it looks for a store that was set back', async () => {
-    const b = bench(21);
+    const b = bench(21, 1);
     await b.grow(3);
     await b.notary().sign();
     await b.grow(3);
