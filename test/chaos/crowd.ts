@@ -33,8 +33,8 @@ interface Reader {
 }
 
 const REMEMBERED = 100;
-/** A playthrough holds 50 checkpoints; some commands are to meet that limit too. */
-const CHECKPOINTS = 55;
+/** Tries per playthrough: it holds 50 checkpoints, and most tries lose their turn to another device. */
+const CHECKPOINTS = 250;
 /** Between two tries of a command: from the first, at most doubling to the second. */
 const PAUSE_MS = [40, 1_000] as const;
 const LONGEST_PATIENCE_MS = 10_000;
