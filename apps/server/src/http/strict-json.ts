@@ -25,6 +25,7 @@ export function parseStrictJson(text: string): unknown {
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WHITESPACE = /[ \t\n\r]*/y;
+// oxlint-disable-next-line no-control-regex -- control characters are what is refused
 const PLAIN_STRING = /[^"\\\u0000-\u001f]*/y;
 
 class Scan {
