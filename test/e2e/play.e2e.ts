@@ -205,13 +205,15 @@ describe('a reader over GraphQL', () => {
       await reader.choose(at.id, 'take', 0);
       const { playthrough: gone } = await reader.choose(at.id, 'gate', 1);
       const commandId = randomUUID();
-      const { playthrough: whatIf } = await reader.fork(at.id, 1, commandId);
+      const { playthrough: whatIf, position } = await reader.fork(at.id, 1, commandId);
       expect(whatIf.id).not.toBe(at.id);
       expect(whatIf).toMatchObject({ turn: 1, moment: { passage: { id: 'hall' } } });
       expect((await reader.choose(whatIf.id, 'wait', 1)).playthrough.turn).toBe(2);
       expect(await reader.fork(at.id, 1, commandId)).toMatchObject({ duplicate: true, playthrough: { id: whatIf.id } });
-      const query = 'query ($id: ID!) { playthrough(id: $id) { forkedFrom { playthroughId turn } } }';
-      expect(await reader.data(query, { id: whatIf.id })).toEqual({ playthrough: { forkedFrom: { playthroughId: at.id, turn: 1 } } });
+      const query = 'query ($id: ID!, $min: [Position!]) { playthrough(id: $id, minPosition: $min) { forkedFrom { playthroughId turn } } }';
+      expect(await reader.data(query, { id: whatIf.id, min: [position] })).toEqual({
+        playthrough: { forkedFrom: { playthroughId: at.id, turn: 1 } },
+      });
       expect(await reader.playthrough(at.id, [gone.position])).toMatchObject({ turn: 2, stateHash: gone.stateHash });
     });
 
