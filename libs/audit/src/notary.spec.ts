@@ -172,6 +172,33 @@ describe('the notary', () => {
     expect(problems(notary).filter((code) => code !== undefined)).toEqual([]);
   });
 
+  it('releases no root note that another notary was ahead of: outside lie only notes that the store knows', async () => {
+    const b = bench(22);
+    await b.grow(3);
+    const other = b.notary({ keeper: new MemoryKeeper() });
+    let transactions = 0;
+    const store = Object.assign(Object.create(b.store) as MemoryAuditStore, {
+      async transact(...[log, work]: Parameters<AuditStore['transact']>) {
+        // The first looks for a forgotten root tree, the second keeps the partitions' notes, the third the root note.
+        if (log === 'root' && ++transactions === 3) {
+          await b.grow(3);
+          await other.sign();
+        }
+        return b.store.transact(log, work);
+      },
+    });
+    const notary = b.notary({ store });
+    await notary.sign();
+    expect(transactions).toBe(3);
+    expect(b.keeper.notes.has('root')).toBe(false);
+    await notary.sign();
+    await b.grow(3);
+    await notary.sign();
+    const { size } = openCheckpointNote(b.keeper.notes.get('root') ?? '', [signer.verifier]);
+    expect((await b.store.notes('root', 'log-22', size - 1n, 1))[0]?.size).toBe(size);
+    expect(problems(notary)).toEqual([undefined, undefined, undefined]);
+  });
+
   it('notices by a note kept outside that the whole store was set back', async () => {
     const b = bench(33, 1);
     await b.grow(5);

@@ -109,11 +109,13 @@ export class Notary {
       const grown = await this.grown(await store.open('root', logId));
       if (grown === undefined) return;
       const note = this.signed(grown, null);
-      await store.transact('root', async (transaction) => {
-        if (((await transaction.latestNote('root'))?.size ?? -1n) >= note.size) return;
+      const kept = await store.transact('root', async (transaction) => {
+        if (((await transaction.latestNote('root'))?.size ?? -1n) >= note.size) return false;
         await transaction.keepNotes([note]);
+        return true;
       });
-      await this.released(note);
+      // Another notary was ahead: a note that the store does not know must not get out, it would look like a second history.
+      if (kept) await this.released(note);
     });
   }
 
