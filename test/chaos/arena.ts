@@ -154,6 +154,16 @@ export class Arena {
     }
   }
 
+  /** Ends one database session that is at an append: its engine cannot know what became of it. False when none was. */
+  async cutAppend(): Promise<boolean> {
+    const { rows } = await this.pool.query<{ cut: boolean }>(
+      `select pg_terminate_backend(pid) as cut from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%update fabula.log_partitions%'
+       limit 1`,
+    );
+    return rows[0]?.cut === true;
+  }
+
   /** A server that ended by itself, with its last words. */
   problem(): string | undefined {
     for (const server of this.servers) {

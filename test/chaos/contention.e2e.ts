@@ -6,12 +6,14 @@ import { countsOf, Crowd } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
-import { notEnough } from './outcome-table.js';
+import { notEnough, turnsAfterLastFault } from './outcome-table.js';
 
 const CLIENTS = 64;
 const PLAYTHROUGHS = 8;
 const TURNS = isLong ? 6_000 : 250;
-const STEP = 50;
+const STEP = isLong ? 50 : 20;
+/** Part of the turns during which appends are cut off under way. */
+const FAULTS_UNTIL = 0.7;
 
 /** Every kind of answer that this fight is to be checked with. */
 const OUTCOMES = [
@@ -60,6 +62,9 @@ describe('64 clients that fight over 8 playthroughs through two servers', () => 
         while (history.acceptedTurns < TURNS || (short().length > 0 && history.acceptedTurns < TURNS * 3)) {
           await crowd.turns(STEP, 120_000);
           report(history.acceptedTurns, TURNS, 'turns');
+          if (history.acceptedTurns < TURNS * FAULTS_UNTIL && (await arena.appendUnderWay()) && (await arena.cutAppend())) {
+            history.fault('append cut off');
+          }
         }
         await crowd.stop();
         const seconds = (performance.now() - begun) / 1_000;
@@ -67,11 +72,15 @@ describe('64 clients that fight over 8 playthroughs through two servers', () => 
         await settle(arena);
         const { truth, wrong, records, leaves } = await checkDerived(arena);
         const violations = [...wrong, ...checkHistory(history, truth.playthroughs), ...losersWithoutWinner(history), ...short()];
+        const after = turnsAfterLastFault(history, truth);
+        if (after < (isLong ? 100 : 20)) violations.push(`only ${after} turns after the last fault`);
+        if (history.faults.length === 0) violations.push('no append was cut off');
         expect(violations).toEqual([]);
         expect(owners.size).toBe(2);
         return {
           ...{ clients: CLIENTS, playthroughs: PLAYTHROUGHS, servers: 2, attempts: history.attempts.length },
           ...{ acceptedTurns: history.acceptedTurns, turnsPerSecond: Math.round(history.acceptedTurns / seconds), violations: 0 },
+          ...{ appendsCutOff: history.faults.length, turnsAfterLastFault: after },
           ...{ records, leaves, verdictsConflict: truth.verdicts.conflict, verdictsDuplicate: truth.verdicts.duplicate },
           outcomes: countsOf(history),
         };

@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { mkdir, open, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { isLong } from './requirement.js';
+
+const execute = promisify(execFile);
 
 /** What one row of the checks came to, in numbers and short words. */
 export type Figures = Readonly<Record<string, number | string | boolean | readonly string[]>>;
@@ -16,6 +20,7 @@ export interface Verification {
 const ROOT = path.resolve(__dirname, '../..');
 const REPORT = path.join(ROOT, 'docs', 'reference', 'verification.json');
 const RESULTS = path.join(ROOT, '.fabula', 'test-long');
+const PRETTIER = path.join(ROOT, 'node_modules', 'prettier', 'bin', 'prettier.cjs');
 const COMMAND = 'npm run test:long';
 
 /**
@@ -109,6 +114,8 @@ async function append(entry: Verification): Promise<void> {
       () => [],
     );
     await writeFile(`${REPORT}.new`, `${JSON.stringify([...before, entry], null, 2)}\n`);
+    // As the formatter wants it, or the next `npm test` would complain.
+    await execute(process.execPath, [PRETTIER, '--parser', 'json', '--write', `${REPORT}.new`], { cwd: ROOT });
     await rename(`${REPORT}.new`, REPORT);
   } finally {
     await unlink(lock);
