@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Client, Pool } from 'pg';
 import { openSigningKey } from '#lib/audit';
@@ -53,6 +53,8 @@ export class Arena {
   private async prepare(): Promise<void> {
     this.home = await temporaryDataDir();
     if (this.options.ownPostgres === true) {
+      // Else, for root, the cluster would lie outside, where nobody takes it away.
+      await chmod(this.home, 0o711);
       this.postgres = await startEmbeddedPostgres({ dir: path.join(this.home, 'cluster'), settings: { max_connections: '100' } });
       this.databaseUrl = this.postgres.url('chaos');
       const administrator = new Client({ connectionString: this.postgres.url() });
