@@ -51,7 +51,6 @@ export function HistoryPanel(props: {
       wanted = false;
     };
     // `load` reads what is listed here; `asked` is the reader's retry.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [client, id, turn, props.open, asked]);
 
   if (problem) return <ProblemNotice problem={problem} retry={() => setAsked(asked + 1)} />;

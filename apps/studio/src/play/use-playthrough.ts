@@ -50,7 +50,6 @@ export function usePlaythrough(id: string, given: Playthrough | undefined): Show
       stop();
     };
     // `given` only spares the first request after a start; later ones are of no interest.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [id, tokens, take, refresh]);
 
   return { playthrough, problem, feed, take, refresh };
