@@ -56,6 +56,7 @@ function contradictions(config: Config): string[] {
     config.kafkaSaslMechanism !== undefined && (config.kafkaSaslUsername === undefined || config.kafkaSaslPassword === undefined),
     'KAFKA_SASL_MECHANISM needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD',
   );
+  needs((config.kafkaTlsCert === undefined) !== (config.kafkaTlsKey === undefined), 'KAFKA_TLS_CERT and KAFKA_TLS_KEY go together');
   needs((config.authIssuer === undefined) !== (config.authAudience === undefined), 'AUTH_ISSUER and AUTH_AUDIENCE go together');
   needs(config.authJwksUri !== undefined && config.authIssuer === undefined, 'AUTH_JWKS_URI needs AUTH_ISSUER');
   needs(

@@ -31,6 +31,7 @@ const url = (...protocols: string[]) =>
     `a URL starting with ${protocols.join(' or ')}`,
   );
 const flag = z.enum(['on', 'off']).transform((value) => value === 'on');
+const topicName = text.regex(/^[A-Za-z0-9._-]{1,200}$/, 'letters, digits, dots, dashes and underscores');
 const list = text.transform((value) =>
   value
     .split(',')
@@ -110,7 +111,41 @@ export const settings = {
     lower: 'Callers should get `LOG_UNAVAILABLE` earlier.',
   }),
   kafkaBrokers: setting<readonly string[]>({ name: 'KAFKA_BROKERS', read: list, what: 'host:port of brokers, separated by commas.' }),
+  kafkaTopic: setting<string, string>({
+    name: 'FABULA_KAFKA_TOPIC',
+    default: 'fabula.decisions',
+    read: topicName,
+    what: 'Topic of the decision records. Created at first start, with settings that lose nothing, when it is not there.',
+  }),
+  kafkaFeedTopic: setting<string, string>({
+    name: 'FABULA_KAFKA_FEED_TOPIC',
+    default: 'fabula.events',
+    read: topicName,
+    what: 'Topic of the public feed: what was accepted, as CloudEvents without personal data. Written by the role `publisher` when `KAFKA_BROKERS` is set, whatever the log is.',
+  }),
+  kafkaAllowUnsafe: setting<boolean, string>({
+    name: 'FABULA_KAFKA_ALLOW_UNSAFE',
+    default: 'off',
+    read: flag,
+    what: '`on` accepts topics and brokers that may lose what was acknowledged (one replica, unclean elections, retention), and says so loudly at every start. Off: such settings are refused, each with its fix.',
+  }),
+  rack: setting<string>({
+    name: 'FABULA_RACK',
+    read: text.regex(/^[\w.-]{1,64}$/, 'letters, digits, dots, dashes'),
+    what: 'Zone or rack that this process runs in, named as the brokers name theirs (`broker.rack`): partitions whose leader is near are preferred.',
+  }),
   kafkaTls: setting<boolean, string>({ name: 'KAFKA_TLS', default: 'off', read: flag, what: '`on` speaks TLS to the brokers.' }),
+  kafkaTlsCa: setting<string>({
+    name: 'KAFKA_TLS_CA',
+    read: text,
+    what: 'File (PEM) with the certificate authority of the brokers. Absent: the authorities that Node trusts.',
+  }),
+  kafkaTlsCert: setting<string>({
+    name: 'KAFKA_TLS_CERT',
+    read: text,
+    what: "File (PEM) with this client's certificate. Goes with `KAFKA_TLS_KEY`.",
+  }),
+  kafkaTlsKey: setting<string>({ name: 'KAFKA_TLS_KEY', read: text, what: "File (PEM) with the key of this client's certificate." }),
   kafkaSaslMechanism: setting<'plain' | 'scram-sha-256' | 'scram-sha-512'>({
     name: 'KAFKA_SASL_MECHANISM',
     read: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
