@@ -17,3 +17,5 @@ export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from 
 export { LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
 export { PacedReads } from './paced-log.js';
+export { createPostgresReleases } from './postgres/postgres-releases.js';
+export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';
