@@ -28,7 +28,27 @@ function postmaster(folder) {
   }
 }
 
+/** Kafka's brokers that specs of the run started in that folder: `<folder>/<cluster>/node-<n>/pid`. */
+function brokers(folder) {
+  const found = [];
+  for (const entry of fs.existsSync(folder) ? fs.readdirSync(folder, { withFileTypes: true }) : []) {
+    for (const node of entry.isDirectory() && entry.name.startsWith('kafka-') ? fs.readdirSync(path.join(folder, entry.name)) : []) {
+      const file = path.join(folder, entry.name, node, 'pid');
+      if (!fs.existsSync(file)) continue;
+      const pid = Number(fs.readFileSync(file, 'utf8'));
+      if (!(pid > 1) || !isAlive(pid)) continue;
+      const proc = `/proc/${pid}/cmdline`;
+      if (fs.existsSync(proc) && !fs.readFileSync(proc, 'utf8').includes(folder)) continue;
+      found.push(pid);
+    }
+  }
+  return found;
+}
+
 async function removeCluster(folder) {
+  const kafka = brokers(folder);
+  for (const pid of kafka) process.kill(pid, 'SIGKILL');
+  for (let i = 0; i < 500 && kafka.some(isAlive); i++) await new Promise((resolve) => setTimeout(resolve, 20));
   const pid = postmaster(folder);
   if (pid !== undefined) {
     process.kill(pid, 'SIGQUIT');

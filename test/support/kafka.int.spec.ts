@@ -1,0 +1,47 @@
+import { Kafka, logLevel } from 'kafkajs';
+import { describeWithKafka, describeWithOwnKafka, kafkaBrokers, startKafka, uniqueTopic } from './kafka.js';
+import type { KafkaCluster } from '../../scripts/kafka/cluster.mjs';
+
+describeWithOwnKafka('Brokers of a spec of its own', () => {
+  let kafka: KafkaCluster | undefined;
+  afterAll(() => kafka?.destroy());
+
+  it('keep their data and addresses when they are killed and started again', async () => {
+    kafka = await startKafka();
+    const topic = uniqueTopic();
+    const before = kafka.brokers;
+    const client = clientOf(before);
+    const admin = client.admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1 }] });
+    const producer = client.producer();
+    await producer.connect();
+    await producer.send({ topic, acks: -1, messages: [{ partition: 1, value: 'kept' }] });
+    const pid = kafka.pid(1);
+    await kafka.kill(1);
+    expect(kafka.pid(1)).toBeUndefined();
+    await kafka.start(1);
+    expect(kafka.pid(1)).not.toBe(pid);
+    expect(kafka.brokers).toEqual(before);
+    const ends = await admin.fetchTopicOffsets(topic);
+    expect(ends.map(({ partition, offset }) => [partition, offset]).sort()).toEqual([
+      [0, '0'],
+      [1, '1'],
+      [2, '0'],
+    ]);
+    await Promise.all([admin.disconnect(), producer.disconnect()]);
+  });
+});
+
+describeWithKafka('The brokers of the run', () => {
+  it('are the same for all who ask', async () => {
+    const [one, other] = await Promise.all([kafkaBrokers(1), kafkaBrokers(1)]);
+    expect(one).toEqual(other);
+    const admin = clientOf(one).admin();
+    await admin.connect();
+    expect((await admin.describeCluster()).brokers.length).toBeGreaterThan(0);
+    await admin.disconnect();
+  });
+});
+
+const clientOf = (brokers: readonly string[]): Kafka => new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { errorCode } from '#lib/platform';
+import { askBrokers, startKafkaCluster, type KafkaCluster, type KafkaOptions } from '../../scripts/kafka/cluster.mjs';
+import { describeWith } from './requirement.js';
+
+const GIVEN = process.env['KAFKA_BROKERS']?.split(',').map((address) => address.trim());
+const START_TIMEOUT_MS = 300_000;
+
+/** Why there can be no brokers here; undefined when there can. */
+export const kafkaMissing: string | undefined =
+  GIVEN === undefined && (!onPath('java') || !onPath('mvn'))
+    ? 'brokers need java (17 or newer) and mvn on the PATH, or KAFKA_BROKERS'
+    : undefined;
+/** The same for brokers that a spec may hurt: those of KAFKA_BROKERS may not be. */
+export const ownKafkaMissing: string | undefined =
+  !onPath('java') || !onPath('mvn') ? 'brokers of its own need java (17 or newer) and mvn on the PATH' : undefined;
+
+/** Specs that only use brokers (`kafkaBrokers`). */
+export function describeWithKafka(title: string, body: () => void): void {
+  describeWith('kafka', kafkaMissing === undefined, kafkaMissing ?? '', title, body);
+}
+/** Specs that start brokers of their own (`startKafka`). */
+export function describeWithOwnKafka(title: string, body: () => void): void {
+  describeWith('kafka', ownKafkaMissing === undefined, ownKafkaMissing ?? '', title, body);
+}
+
+/**
+ * Addresses of brokers that all specs of this jest run share; the first to ask starts them, the global teardown stops them.
+ * Use topics and groups of your own (`uniqueTopic`), and do not hurt the brokers.
+ */
+export async function kafkaBrokers(nodes: 1 | 3): Promise<readonly string[]> {
+  if (GIVEN !== undefined) {
+    const seen = await askBrokers(GIVEN, 10_000);
+    if (seen === undefined) throw new Error(`KAFKA_BROKERS=${GIVEN.join()} do not answer`);
+    if (seen.length < nodes) throw new Error(`KAFKA_BROKERS=${GIVEN.join()} has ${seen.length} brokers, the spec needs ${nodes}`);
+    return GIVEN;
+  }
+  const dir = path.join(runFolder(), `kafka-shared-${nodes}`);
+  const file = `${dir}.brokers.json`;
+  const failure = `${dir}.failure.txt`;
+  if (await isFirst(`${dir}.starting`)) {
+    try {
+      const { brokers } = await startKafkaCluster({ dir, nodes });
+      await writeFile(`${file}.new`, JSON.stringify(brokers));
+      await rename(`${file}.new`, file);
+    } catch (error) {
+      await writeFile(failure, String(error));
+      throw error;
+    }
+  }
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!existsSync(file)) {
+    if (existsSync(failure)) throw new Error(`The brokers could not be started: ${await readFile(failure, 'utf8')}`);
+    if (Date.now() > deadline) throw new Error('The brokers were not started in time by the spec that began to.');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return JSON.parse(await readFile(file, 'utf8')) as readonly string[];
+}
+
+/** A name that no other spec uses, good for topics and groups. */
+export function uniqueTopic(what = 'test'): string {
+  return `${what}.${randomBytes(6).toString('hex')}`;
+}
+
+/** Brokers of one spec's own, which it may hurt. `destroy` them at the end; what is left the run's teardown kills. */
+export async function startKafka(options: Omit<KafkaOptions, 'dir' | 'fresh'> = {}): Promise<KafkaCluster> {
+  const dir = await mkdtemp(path.join(runFolder(), 'kafka-own-'));
+  return startKafkaCluster({ quickFailover: true, ...options, dir });
+}
+
+function runFolder(): string {
+  const folder = process.env['FABULA_TEST_CLUSTER'];
+  if (folder === undefined) throw new Error('FABULA_TEST_CLUSTER is not set: run this under jest, whose global setup makes the folder.');
+  return folder;
+}
+
+async function isFirst(file: string): Promise<boolean> {
+  try {
+    await writeFile(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function onPath(command: string): boolean {
+  const endings = process.platform === 'win32' ? ['.exe', '.cmd', '.bat'] : [''];
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
+  return folders.some((folder) => endings.some((ending) => existsSync(path.join(folder, command + ending))));
+}
