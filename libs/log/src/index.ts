@@ -19,3 +19,4 @@ export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres
 export { PacedReads } from './paced-log.js';
 export { createPostgresReleases } from './postgres/postgres-releases.js';
 export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';
+export { createKafka, kafkaConnection, KafkaFileUnreadable, type KafkaConnection, type KafkaNotice } from './kafka/kafka-client.js';
