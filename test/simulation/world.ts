@@ -23,7 +23,7 @@ interface Node {
 }
 
 /** Failures that say that nothing happened. */
-const NO_EFFECT = new Set(['LOG_UNAVAILABLE', 'OVERLOADED', 'NOT_YET_VISIBLE']);
+const NO_EFFECT = new Set(['LOG_UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'NOT_YET_VISIBLE']);
 
 /** Clients, two engines on one log, projector and auditor, and everything that can go wrong between them; one seed, one history. */
 export class World {

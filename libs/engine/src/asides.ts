@@ -1,4 +1,5 @@
 import { WINDOW_SIZE, type Rejection } from '#lib/decision';
+import { LogUnavailable } from '#lib/log';
 import type { ContentCache } from './content-cache.js';
 import { commandReused, EngineFailure } from './engine-failure.js';
 import type { History } from './history.js';
@@ -68,4 +69,10 @@ export class Asides {
     const turn = command.kind.turn(state);
     command.answer({ kind: 'accepted', duplicate: true, partition: this.partition, offset: last?.offset ?? 0, turn, version, state });
   }
+}
+
+export function asideFailure(error: unknown): EngineFailure {
+  if (error instanceof EngineFailure) return error;
+  if (error instanceof LogUnavailable) return new EngineFailure('LOG_UNAVAILABLE', 'the log cannot be read', { cause: error });
+  return new EngineFailure('OVERLOADED', 'what the command needs cannot be loaded now', { cause: error });
 }

@@ -2,11 +2,15 @@ import {
   admit,
   commandDigest,
   encodeRecord,
+  eventProblem,
   isRejection,
+  MalformedEvent,
+  recordProblem,
   RecordTooLarge,
   type AcceptedCommand,
   type Actor,
   type DecisionRecord,
+  type EventShapes,
   type RecordedEvent,
   type Rejection,
   type StreamHead,
@@ -200,6 +204,7 @@ export class BatchPlan {
       if (!(error instanceof RecordTooLarge)) throw error;
       return { kind: 'failed', failure: new EngineFailure('TOO_LARGE', error.message, { cause: error }) };
     }
+    checkShape(record, hot.kind.shapes);
     const size = value.length + overhead(hot.stream, request.headers);
     if (this.records.length > 0 && this.bytes + size > limits.batchBytes) return FULL;
 
@@ -215,6 +220,13 @@ export class BatchPlan {
     this.bytes += size;
     return PLANNED;
   }
+}
+
+/** What is once in the log stays there for every reader: this is the last place where a defect of ours costs one command only. */
+function checkShape(record: DecisionRecord, shapes: EventShapes): void {
+  let problem = recordProblem(record);
+  for (const event of record.events) problem ??= eventProblem(event, shapes);
+  if (problem !== undefined) throw new MalformedEvent(problem);
 }
 
 /** What the log counts beside the value. */

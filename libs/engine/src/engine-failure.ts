@@ -1,10 +1,11 @@
-import { FabulaError, type ErrorCode } from '#lib/platform';
+import { FabulaError, type ErrorCode, type ErrorOptions, type Ids } from '#lib/platform';
 
 /** Pause that callers are asked to make before they send the same command, with the same id, again. */
 const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
   LOG_UNAVAILABLE: 1_000,
   OUTCOME_UNKNOWN: 500,
   OVERLOADED: 200,
+  RATE_LIMITED: 500,
   NOT_YET_VISIBLE: 200,
 };
 
@@ -12,9 +13,17 @@ const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
  * Why a command got no decision. Sending it again with the same commandId is safe whatever the code: it takes effect at most once.
  */
 export class EngineFailure extends FabulaError {
-  constructor(code: ErrorCode, message: string, options: { readonly cause?: unknown; readonly details?: FabulaError['details'] } = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     const retryAfterMs = RETRY_AFTER_MS[code];
-    super(code, message, { ...options, ...(retryAfterMs !== undefined && { retryAfterMs }) });
+    super(code, message, { retryAfterMs, ...options });
+  }
+
+  /** The same failure with a pause of one to two times as long: callers refused together must not come back together. */
+  spread(ids: Ids): EngineFailure {
+    if (this.retryAfterMs === undefined) return this;
+    const pause = this.retryAfterMs + (Number.parseInt(ids.hex(2), 16) % this.retryAfterMs);
+    const { code, message, details, cause } = this;
+    return new EngineFailure(code, message, { cause, details, retryAfterMs: pause });
   }
 }
 
@@ -24,6 +33,9 @@ export class NotOwner extends EngineFailure {
     super('OVERLOADED', message);
   }
 }
+
+export const logDown = (): EngineFailure =>
+  new EngineFailure('LOG_UNAVAILABLE', 'the log takes nothing at present; the command had no effect');
 
 export const commandReused = (): EngineFailure => new EngineFailure('COMMAND_REUSED', 'this commandId was used for another command');
 

@@ -2,6 +2,7 @@ import { commandDigest, partitionOf, type StreamId } from '#lib/decision';
 import type { EventLog } from '#lib/log';
 import type { Clock, Ids, Timers } from '#lib/platform';
 import { compileStory, type Story } from '#lib/story';
+import { BusyStreams, type BusyStream } from './busy-streams.js';
 import type { ColdSource } from './cold-source.js';
 import type { CommandOutcome, CommandRequest } from './command.js';
 import { ContentCache, type Compile, type ContentStore } from './content-cache.js';
@@ -44,11 +45,13 @@ export class Engine {
   private readonly listeners = new Set<(change: Change) => void>();
   private readonly limits: EngineLimits;
   private readonly context: WriterContext;
+  private readonly busyStreams: BusyStreams;
   private readonly kindOf: KindOf = kindOf;
 
   constructor(private readonly deps: EngineDependencies) {
     this.limits = { ...DEFAULT_LIMITS, ...deps.limits };
     const { log, cold, clock, timers, ids } = deps;
+    this.busyStreams = new BusyStreams(clock);
     this.context = {
       log,
       cold,
@@ -122,7 +125,8 @@ export class Engine {
       const partition = partitionOf(request.stream, this.deps.log.partitions);
       const writer = this.writers.get(partition);
       if (writer === undefined) return reject(new NotOwner(`partition ${partition} belongs to another node`));
-      const { busy } = writer;
+      this.busyStreams.note(request.stream);
+      const busy = writer.busy(request.stream);
       if (busy !== undefined) return reject(busy);
       let digest: string;
       try {
@@ -157,6 +161,11 @@ export class Engine {
   /** Sizes of queues and caches by partition, for metrics. */
   stats(): readonly WriterStats[] {
     return [...this.writers.values()].map((writer) => writer.stats());
+  }
+
+  /** The busiest streams here in the last minute, refused commands included: at most `most`, each with at least `atLeast` commands. */
+  busiest(most: number, atLeast: number): readonly BusyStream[] {
+    return this.busyStreams.top(most, atLeast);
   }
 
   private tell(change: Change): void {

@@ -98,6 +98,34 @@ describe('A command for a partition of another node', () => {
     expect(await fix.log.end(0)).toBe(0);
   });
 
+  it('does not wait where another waited in vain, and finds the owner as soon as there is one', async () => {
+    const { nodes, fix } = await started();
+    const first = failure(nodes[0].forwarding.execute(startRequest()));
+    await fix.time.pass(1_100);
+    expect(await first).toBe('OVERLOADED');
+    const next = failure(nodes[0].forwarding.execute(startRequest()));
+    await fix.time.pass(50);
+    expect(await next).toBe('OVERLOADED');
+    await own(nodes, 1);
+    expect(await accepted(nodes[0].forwarding.execute(startRequest()))).toMatchObject({ turn: 0 });
+    for (const { forwarding } of nodes) await forwarding.stop();
+  });
+
+  it('tells callers that are refused together to come back at different times', async () => {
+    const { nodes } = await started({ send: () => Promise.reject(new EngineFailure('LOG_UNAVAILABLE', 'down')) });
+    await own(nodes, 1);
+    const pauses = new Set<number | undefined>();
+    for (let i = 0; i < 5; i++) {
+      const error: unknown = await nodes[0].forwarding.execute(startRequest()).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'LOG_UNAVAILABLE', retryable: true });
+      pauses.add((error as EngineFailure).retryAfterMs);
+    }
+    expect(pauses.size).toBe(5);
+    expect(Math.min(...[...pauses].map(Number))).toBeGreaterThanOrEqual(1_000);
+    expect(Math.max(...[...pauses].map(Number))).toBeLessThan(2_000);
+    for (const { forwarding } of nodes) await forwarding.stop();
+  });
+
   it('is sent again when the answer was lost, and takes effect once', async () => {
     let lost = 2;
     const { nodes, fix } = await started({

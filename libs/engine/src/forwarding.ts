@@ -37,6 +37,9 @@ const LAST_PAUSE_MS = 500;
  * request, which is safe because a commandId takes effect at most once.
  */
 export class ForwardingEngine {
+  /** Partitions whose owner somebody waited for in vain: the next callers try once and do not wait, until one finds an owner. */
+  private readonly ownerless = new Set<number>();
+
   constructor(private readonly options: ForwardingOptions) {}
 
   /** Joins; partitions are recovered as they are acquired. */
@@ -66,20 +69,25 @@ export class ForwardingEngine {
 
   /** @throws EngineFailure: OVERLOADED if no owner could be reached in time, OUTCOME_UNKNOWN if one may have it. */
   async execute(request: CommandRequest): Promise<CommandOutcome> {
-    const { clock, partitions } = this.options;
+    const { clock, ids, partitions } = this.options;
     const partition = partitionOf(request.stream, partitions);
     const deadline = clock.now() + (request.deadlineMs ?? this.options.deadlineMs);
     let sent = false;
     for (let attempt = 0; ; attempt++) {
       const left = deadline - clock.now();
-      if (left <= 0) throw this.tooLate(partition, sent);
+      // A caller in a hurry proves nothing about the others.
+      if (left <= 0 && !sent && (request.deadlineMs ?? Infinity) >= this.options.deadlineMs) this.ownerless.add(partition);
+      if (left <= 0 || (attempt > 0 && !sent && this.ownerless.has(partition))) throw this.tooLate(partition, sent).spread(ids);
       try {
-        return await this.attempt(partition, { ...request, deadlineMs: left }, left);
+        const outcome = await this.attempt(partition, { ...request, deadlineMs: left }, left);
+        this.ownerless.delete(partition);
+        return outcome;
       } catch (error) {
         if (error instanceof EngineFailure) {
+          if (!(error instanceof NotOwner)) this.ownerless.delete(partition);
           // "Nothing happened" may be true of this try alone: if an earlier answer was lost, only a decision settles it.
           const settles = !(error instanceof NotOwner) && (!sent || !error.retryable);
-          if (settles) throw error;
+          if (settles) throw error.spread(ids);
         } else sent = true;
       }
       await this.pause(attempt, deadline);

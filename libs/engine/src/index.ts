@@ -9,10 +9,13 @@ export {
   type Reply,
 } from './command.js';
 export * from './cold-source.js';
+export type { BusyStream } from './busy-streams.js';
+export type { BreakerState } from './circuit-breaker.js';
 export type { ContentStore } from './content-cache.js';
 export { Engine, type EngineDependencies } from './engine.js';
 export { EngineFailure, NotOwner } from './engine-failure.js';
 export { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
+export type { WriterStats } from './writer-context.js';
 export type { Change } from './partition-state.js';
 export type { StreamCommand, StreamState } from './stream-kind.js';
 export { ForwardingEngine, type ForwardingOptions, type Transport } from './forwarding.js';

@@ -1,5 +1,6 @@
 import {
   applyRecordedStory,
+  authoringShapes,
   storyAuthoring,
   storyStateFromJson,
   storyStateHash,
@@ -12,6 +13,7 @@ import {
   applyRecorded,
   dueTimeOut,
   playthrough,
+  playthroughShapes,
   stateFromJson,
   stateHash,
   type PlaythroughCommand,
@@ -23,6 +25,7 @@ import type { KindOf, PastNarrative, StreamKind } from './stream-kind.js';
 /** `playthrough/<id>`. */
 export const playthroughKind: StreamKind<PlaythroughState, PlaythroughCommand> = {
   name: 'playthrough',
+  shapes: playthroughShapes,
   decide(command, state, { stream, actor, now, entropy, story, past }) {
     if (story === undefined) return { rejected: 'PLAYTHROUGH_NOT_FOUND', message: 'there is no such playthrough' };
     const playthroughId = stream.slice('playthrough/'.length);
@@ -71,6 +74,7 @@ function lastTurn(events: readonly RecordedEvent[]): number {
 /** `story/<id>`: no turns, no content, nothing past. */
 export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   name: 'story',
+  shapes: authoringShapes,
   decide: (command, state, { now }) => storyAuthoring.decide(command, state, { now }),
   evolve: (state, events) => events.reduce((next, event) => storyAuthoring.evolve(next, event as unknown as StoryEvent), state),
   fold: (state, events) => events.reduce<StoryStreamState | null>((next, event) => applyRecordedStory(next, event), state),

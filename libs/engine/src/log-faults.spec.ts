@@ -106,7 +106,7 @@ describe('An append of unknown outcome', () => {
     await gate.decide('unanswered');
     const behind = failure(engine.execute(chooseRequest(id, 2, 'walk', { deadlineMs: 200 })));
     await time.pass(400);
-    expect([await unknown, await queued, await behind]).toEqual(['OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN', 'OVERLOADED']);
+    expect([await unknown, await queued, await behind]).toEqual(['OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN', 'LOG_UNAVAILABLE']);
     await gate.decide('stored');
     gate.open = true;
     expect(await accepted(engine.execute(walk))).toMatchObject({ duplicate: true, offset: 1, turn: 1, state: { turn: 2 } });

@@ -1,14 +1,15 @@
 import type { StreamId } from '#lib/decision';
-import { LogUnavailable } from '#lib/log';
-import { Asides, type AsideEnd } from './asides.js';
+import { asideFailure, Asides, type AsideEnd } from './asides.js';
 import { BatchAppender } from './batch-appender.js';
+import { CircuitBreaker } from './circuit-breaker.js';
 import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
 import { ColdLoader, type Arrival } from './cold-loader.js';
-import { commandReused, EngineFailure, messageOf, NotOwner } from './engine-failure.js';
+import { commandReused, EngineFailure, logDown, messageOf, NotOwner } from './engine-failure.js';
 import { History } from './history.js';
 import type { HotStream } from './hot-set.js';
 import { PartitionHalted, PartitionState } from './partition-state.js';
 import type { PendingCommand } from './pending-command.js';
+import { PendingCommands } from './pending-commands.js';
 import type { StreamState } from './stream-kind.js';
 import { Verdicts, type Settled } from './verdicts.js';
 import type { WriterContext, WriterStats } from './writer-context.js';
@@ -27,9 +28,8 @@ export class PartitionWriter {
   private readonly loader: ColdLoader;
   private readonly appender: BatchAppender;
   private readonly asides: Asides;
-  /** All that are not answered yet, wherever they wait. */
-  private readonly pending = new Set<PendingCommand>();
-  private pendingBytes = 0;
+  private readonly pending: PendingCommands;
+  private readonly breaker: CircuitBreaker;
   private queue: PendingCommand[] = [];
   private readonly waiting = new Map<StreamId, PendingCommand[]>();
   private arrivals: Arrival[] = [];
@@ -47,9 +47,11 @@ export class PartitionWriter {
     readonly partition: number,
     private readonly context: WriterContext,
   ) {
-    const { limits, log, cold, clock, timers, content } = context;
+    const { limits, log, cold, clock, timers, ids, content } = context;
+    this.pending = new PendingCommands(limits);
+    this.breaker = new CircuitBreaker(clock, ids, limits, () => this.breakerOpened());
     this.state = new PartitionState(partition, context, this.stopped.signal);
-    this.appender = new BatchAppender(partition, context, this.stopped.signal);
+    this.appender = new BatchAppender(partition, context, this.stopped.signal, this.breaker);
     const arrived = (arrival: Arrival): void => {
       this.arrivals.push(arrival);
       this.wake?.();
@@ -73,18 +75,18 @@ export class PartitionWriter {
     this.running = this.run();
   }
 
-  /** Why a command would be refused unread: cheap, so that an overload is answered before work is done for it. */
-  get busy(): EngineFailure | undefined {
+  /** Why a command on that stream would be refused unread: cheap, so that an overload is answered before work is done for it. */
+  busy(stream: StreamId): EngineFailure | undefined {
     if (this.problem !== undefined) return this.refusal(this.problem);
-    const { queueCommands, queueBytes } = this.context.limits;
-    if (this.pending.size < queueCommands && this.pendingBytes < queueBytes) return undefined;
-    return new EngineFailure('OVERLOADED', 'too many commands wait for this partition');
+    this.breaker.look();
+    const { state } = this.breaker;
+    if (state === 'open' || (state === 'half-open' && this.pending.size > 0)) return logDown();
+    return this.pending.refusal(stream);
   }
 
   /** To be called only while not `busy`. */
   submit(command: PendingCommand): void {
     this.pending.add(command);
-    this.pendingBytes += command.bytes;
     this.enqueue(command);
     this.tickLater();
   }
@@ -96,7 +98,7 @@ export class PartitionWriter {
 
   /** The command was answered. */
   answered(command: PendingCommand): void {
-    if (this.pending.delete(command)) this.pendingBytes -= command.bytes;
+    this.pending.answered(command);
   }
 
   hot(stream: StreamId): StreamState | undefined {
@@ -106,7 +108,9 @@ export class PartitionWriter {
   /** Sizes of what is bounded, for metrics. */
   stats(): WriterStats {
     const { hot, next, tailBytes } = this.state;
-    return { partition: this.partition, pending: this.pending.size, hotStreams: hot.size, hotBytes: hot.bytes, tailBytes, next };
+    const { state: breaker, since } = this.breaker;
+    const sizes = { pending: this.pending.size, hotStreams: hot.size, hotBytes: hot.bytes, tailBytes };
+    return { partition: this.partition, ...sizes, next, breaker, breakerSince: since ?? null };
   }
 
   /** Ends after the batch in flight; who is not answered by then learns that the outcome is unknown, or that nothing happened. */
@@ -159,12 +163,16 @@ export class PartitionWriter {
   }
 
   private failAll(why: string): void {
-    for (const command of this.pending) {
-      if (command.sent) command.expire();
-      else command.fail(this.refusal(why));
-    }
+    this.pending.failAll(() => this.refusal(why));
     this.queue = [];
     this.waiting.clear();
+  }
+
+  /** Nobody waits for a log that is down: what has not left is told now that nothing happened. */
+  private breakerOpened(): void {
+    this.context.onMetric('breaker_opened', 1);
+    this.pending.failUnsent(logDown);
+    this.dropAnswered();
   }
 
   private refusal(why: string): EngineFailure {
@@ -403,13 +411,8 @@ export class PartitionWriter {
   private tick(): void {
     if (this.stopped.signal.aborted) return;
     const now = this.context.clock.now();
-    let expired = false;
-    for (const command of this.pending) {
-      if (command.deadline > now) continue;
-      command.expire();
-      expired = true;
-    }
-    if (expired) this.dropAnswered();
+    this.breaker.look();
+    if (this.pending.expire(now, () => (this.breaker.troubled ? logDown() : undefined))) this.dropAnswered();
     // Half full: look now and then. Full: somebody waits for the projector.
     if (this.state.crowded && (!this.hasRoom || this.ticks % 10 === 0)) this.poll();
     this.ticks++;
@@ -434,10 +437,4 @@ export class PartitionWriter {
       )
       .finally(() => (this.polling = false));
   }
-}
-
-function asideFailure(error: unknown): EngineFailure {
-  if (error instanceof EngineFailure) return error;
-  if (error instanceof LogUnavailable) return new EngineFailure('LOG_UNAVAILABLE', 'the log cannot be read', { cause: error });
-  return new EngineFailure('OVERLOADED', 'what the command needs cannot be loaded now', { cause: error });
 }

@@ -1,4 +1,4 @@
-import type { Actor, RecordedEvent, Rejection, StreamId } from '#lib/decision';
+import type { Actor, EventShapes, RecordedEvent, Rejection, StreamId } from '#lib/decision';
 import type { StoryCommand, StoryStreamState } from '#lib/authoring';
 import type { PlaythroughCommand, PlaythroughContext, PlaythroughState } from '#lib/playthrough';
 import type { CompiledStory } from '#lib/story';
@@ -29,6 +29,8 @@ export interface PastNeed {
 export interface StreamKind<State extends StreamState = StreamState, Command extends StreamCommand = StreamCommand> {
   /** The stream id's first part. */
   readonly name: string;
+  /** What its events look like: an event that differs is never appended. */
+  readonly shapes: EventShapes;
   decide(command: Command, state: State | null, context: DecideContext): readonly RecordedEvent[] | Rejection;
   /** @throws UnknownEvent, or an error when the events do not lead to the state hash they carry. */
   fold(state: State | null, events: readonly RecordedEvent[]): State | null;

@@ -1,5 +1,6 @@
 import type { EventLog } from '#lib/log';
 import type { Clock, Ids, Timers } from '#lib/platform';
+import type { BreakerState } from './circuit-breaker.js';
 import type { ColdSource } from './cold-source.js';
 import type { ContentCache } from './content-cache.js';
 import type { EngineLimits } from './limits.js';
@@ -31,4 +32,7 @@ export interface WriterStats {
   readonly tailBytes: number;
   /** Next offset that the writer has not seen. */
   readonly next: number;
+  readonly breaker: BreakerState;
+  /** When the breaker opened, ms since the epoch; null while it is closed. */
+  readonly breakerSince: number | null;
 }
