@@ -11,16 +11,19 @@ export interface KafkaOptions {
   readonly fullJit?: boolean;
   /** Further or other settings of every broker. */
   readonly properties?: Readonly<Record<string, string>>;
-  /** Told the ports that the brokers will listen on for clients; answers those to advertise instead, one per broker (proxies). */
-  readonly advertise?: (clientPorts: readonly number[]) => Promise<readonly number[]>;
+  /** How many listeners for clients there are, each with ports of its own (default 1): what stands in front of one touches no other. */
+  readonly audiences?: number;
+  /** Told the ports that brokers listen on for clients, by audience, then by broker; answers those to advertise instead (proxies). */
+  readonly advertise?: (clientPorts: readonly (readonly number[])[]) => Promise<readonly (readonly number[])[]>;
   readonly say?: (text: string) => void;
 }
 
 /** Brokers are numbered from 1. They are processes of their own and outlive this one unless stopped. */
 export interface KafkaCluster {
   readonly nodes: number;
-  /** `host:port` of every broker as clients are told. */
+  /** `host:port` of every broker as clients are told; of the first audience. */
   readonly brokers: readonly string[];
+  brokersOf(audience: number): readonly string[];
   /** The same brokers past whatever is advertised: a client that begins here stays here. */
   readonly direct: readonly string[];
   pid(node: number): number | undefined;

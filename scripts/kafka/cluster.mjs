@@ -33,8 +33,9 @@ class KafkaCluster {
   #options;
   #say;
   #classPath = '';
-  /** What must be the same at the next start: {clusterId, nodes, ports: [{client, broker, controller}]} */
+  /** What must be the same at the next start: {clusterId, nodes, ports: [{clients: [one per audience], broker, controller}]} */
   #plan;
+  /** By audience, then by broker. */
   #advertised = [];
 
   constructor(options) {
@@ -46,7 +47,10 @@ class KafkaCluster {
     return this.#plan.nodes;
   }
   get brokers() {
-    return this.#advertised.map((port) => `127.0.0.1:${port}`);
+    return this.brokersOf(0);
+  }
+  brokersOf(audience) {
+    return this.#advertised[audience].map((port) => `127.0.0.1:${port}`);
   }
   get direct() {
     return this.#plan.ports.map(({ broker }) => `127.0.0.1:${broker}`);
@@ -65,15 +69,15 @@ class KafkaCluster {
     }
     for (let attempt = 1; ; attempt++) {
       try {
-        const own = this.#plan.ports.map(({ client }) => client);
-        this.#advertised = this.#options.advertise === undefined ? own : [...(await this.#options.advertise(own))];
+        const own = Array.from({ length: this.#audiences() }, (_, i) => this.#plan.ports.map(({ clients }) => clients[i]));
+        this.#advertised = this.#options.advertise === undefined ? own : await this.#options.advertise(own);
         await this.#startAll();
         return;
       } catch (error) {
         // Between our look and its start another program may take a port.
-        if (attempt === 5 || !(error instanceof PortTaken)) throw error;
         await this.stop();
-        this.#plan.ports = await freePorts(this.nodes);
+        if (attempt === 5 || !(error instanceof PortTaken)) throw error;
+        this.#plan.ports = await freePorts(this.nodes, this.#audiences());
         this.#save();
         this.#say('a port was taken by another program: the brokers have other addresses now');
       }
@@ -138,6 +142,9 @@ class KafkaCluster {
     this.#plan = undefined;
   }
 
+  #audiences() {
+    return this.#options.audiences ?? 1;
+  }
   #numbers() {
     return Array.from({ length: this.nodes }, (_, i) => i + 1);
   }
@@ -172,7 +179,7 @@ class KafkaCluster {
 
   async #plantNew() {
     const nodes = this.#options.nodes ?? 1;
-    this.#plan = { clusterId: clusterId(), nodes, ports: await freePorts(nodes) };
+    this.#plan = { clusterId: clusterId(), nodes, ports: await freePorts(nodes, this.#audiences()) };
     this.#say(`formatting ${nodes === 1 ? 'one broker' : `${nodes} brokers`}`);
     await Promise.all(
       this.#numbers().map(async (node) => {
@@ -194,7 +201,9 @@ class KafkaCluster {
 
   #configure(node) {
     const { ports, nodes } = this.#plan;
-    const { client, broker, controller } = ports[node - 1];
+    const { clients, broker, controller } = ports[node - 1];
+    const names = clients.map((_, i) => `CLIENT${i}`);
+    const internal = `BROKER://127.0.0.1:${broker}`;
     const copies = String(nodes);
     const enough = nodes === 1 ? '1' : '2';
     const properties = {
@@ -202,9 +211,14 @@ class KafkaCluster {
       'process.roles': 'broker,controller',
       'broker.rack': RACKS[node - 1],
       // Brokers and controllers talk to each other directly, whatever stands in front of what is advertised to clients.
-      listeners: `CLIENT://127.0.0.1:${client},BROKER://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
-      'advertised.listeners': `CLIENT://127.0.0.1:${this.#advertised[node - 1] ?? client},BROKER://127.0.0.1:${broker}`,
-      'listener.security.protocol.map': 'CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      listeners: [...names.map((name, i) => `${name}://127.0.0.1:${clients[i]}`), internal, `CONTROLLER://127.0.0.1:${controller}`].join(
+        ',',
+      ),
+      'advertised.listeners': [
+        ...names.map((name, i) => `${name}://127.0.0.1:${this.#advertised[i]?.[node - 1] ?? clients[i]}`),
+        internal,
+      ].join(','),
+      'listener.security.protocol.map': [...names, 'BROKER', 'CONTROLLER'].map((name) => `${name}:PLAINTEXT`).join(','),
       'inter.broker.listener.name': 'BROKER',
       'controller.listener.names': 'CONTROLLER',
       'controller.quorum.voters': ports.map((port, i) => `${i + 1}@127.0.0.1:${port.controller}`).join(','),
@@ -330,7 +344,7 @@ function clusterId() {
   }
 }
 
-async function freePorts(nodes) {
+async function freePorts(nodes, audiences) {
   const taken = new Set();
   const next = async () => {
     for (let i = 0; i < 1_000; i++) {
@@ -344,7 +358,11 @@ async function freePorts(nodes) {
     throw new Error('no free port between 10000 and 19999 on 127.0.0.1');
   };
   const ports = [];
-  for (let i = 0; i < nodes; i++) ports.push({ client: await next(), broker: await next(), controller: await next() });
+  for (let i = 0; i < nodes; i++) {
+    const clients = [];
+    for (let j = 0; j < audiences; j++) clients.push(await next());
+    ports.push({ clients, broker: await next(), controller: await next() });
+  }
   return ports;
 }
 
