@@ -12,6 +12,7 @@ const rooms = {
   engine: ['log', 'playthrough', 'authoring', 'privacy', 'decision', 'story', 'platform'],
   projections: ['log', 'playthrough', 'authoring', 'decision', 'story', 'platform'],
   audit: ['log', 'decision', 'privacy', 'platform'],
+  feed: ['log', 'decision', 'playthrough', 'authoring', 'platform'],
 };
 const pure = ['canonical', 'story', 'story-formats', 'decision', 'playthrough', 'authoring'];
 const not = (names) => Object.keys(rooms).filter((room) => !names.includes(room));

@@ -9,6 +9,7 @@ import { Audit1795000000500 } from './1795000000500-audit.js';
 import { Projections1795000000400 } from './1795000000400-projections.js';
 import { Cluster1795000000600 } from './1795000000600-cluster.js';
 import { AuditKeys1795000000700 } from './1795000000700-audit-keys.js';
+import { Feed1795000000900 } from './1795000000900-feed.js';
 import { DeadLetters1795000000800 } from './1795000000800-dead-letters.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
@@ -21,6 +22,7 @@ const migrations = [
   Projections1795000000400,
   Cluster1795000000600,
   AuditKeys1795000000700,
+  Feed1795000000900,
   DeadLetters1795000000800,
 ];
 

@@ -15,6 +15,7 @@ export {
 export { parseLogName, partitionLog, partitionOfLog, type LogName } from './log-name.js';
 export { MemoryAuditStore } from './memory/memory-audit-store.js';
 export { agreeOnKey, AuditKeyDiffers, keptVerifierKey } from './postgres/verifier-key.js';
+export { AuditVerdicts } from './postgres/audit-verdicts.js';
 export { PostgresAuditStore } from './postgres/postgres-audit-store.js';
 export { Auditor, type AuditorOptions, type PartitionAudit } from './auditor.js';
 export {

@@ -1,0 +1,201 @@
+import { ForeignLog, PositionBeyondEnd, type EventLog, type LogId, type Offset } from '#lib/log';
+import { errorText, type Clock, type Timers } from '#lib/platform';
+import { sourceOf, type ReaderMark } from './feed-event.js';
+import type { FeedPositions } from './feed-positions.js';
+import type { FeedSink } from './feed-sink.js';
+import { HEARTBEAT } from './feed-types.js';
+import { kafkaMessage } from './kafka-message.js';
+import { Fenced, PartitionPublisher, type Progress } from './partition-publisher.js';
+import { pause } from './pause.js';
+import type { Verdicts } from './verdicts.js';
+
+export interface PublisherOptions {
+  readonly log: EventLog;
+  readonly verdicts: Verdicts;
+  readonly positions: FeedPositions;
+  readonly sink: FeedSink;
+  readonly mark: ReaderMark;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Time between heartbeats of an idle partition, ms; default 2,000. */
+  readonly heartbeatMs?: number;
+  /** First and longest pause after a failure, ms; default 100 and 10,000, doubling between, each shortened at random by up to half. */
+  readonly retryMs?: readonly [first: number, longest: number];
+  /** From 0 to below 1; default `Math.random`. */
+  readonly random?: () => number;
+  /** Contexts of streams kept in memory, all partitions together; default 50,000 (about 20 MB). */
+  readonly maxContexts?: number;
+  /** Told of every failure; the loop goes on after it. */
+  readonly onError?: (error: unknown, partition: number) => void;
+  /** Told once when a partition stops for a person. */
+  readonly onStopped?: (message: string, partition: number) => void;
+}
+
+export interface PublisherStatus {
+  readonly partition: number;
+  /** `waiting`: the next record has no verdict yet; `retrying`: an outage; `stopped`: the kept position is not of this log, a person must say from where. */
+  readonly state: 'following' | 'waiting' | 'retrying' | 'stopped';
+  readonly nextOffset: Offset;
+  /** Log time of the newest published record, ms; 0 before the first. */
+  readonly lastTime: number;
+  /** Events sent since this process follows the partition, repeated ones too. */
+  readonly events: number;
+  readonly problem: string | null;
+}
+
+/** What stopped is looked at again this often: the position may have been set. */
+const LOOK_AGAIN_MS = 5_000;
+/**
+ * A heartbeat says that nothing older than its time is to come. Between deciding and appending lie at most some seconds, and clocks differ: by so
+ * much a heartbeat stays behind, ms.
+ */
+export const HEARTBEAT_BEHIND_MS = 10_000;
+
+/** Keeps the public feed up with the log: a loop per followed partition, at least once, in the log's order. */
+export class Publisher {
+  private readonly parts = new Map<number, Part>();
+
+  private constructor(
+    private readonly options: PublisherOptions,
+    private readonly logId: LogId,
+  ) {}
+
+  static async open(options: PublisherOptions): Promise<Publisher> {
+    return new Publisher(options, await options.log.id());
+  }
+
+  follow(partition: number): void {
+    if (this.parts.has(partition)) return;
+    const part: Part = {
+      status: { partition, state: 'following', nextOffset: 0, lastTime: 0, events: 0, problem: null },
+      publisher: this.publisherOf(partition, (progress) => this.progressed(part, progress)),
+      abort: new AbortController(),
+      done: Promise.resolve(),
+      busy: true,
+    };
+    this.parts.set(partition, part);
+    const { signal } = part.abort;
+    part.done = Promise.all([this.run(part, signal), this.beat(part, signal)]).then(() => undefined);
+  }
+
+  /** Resolves when nothing of the partition is on its way from here. */
+  async leave(partition: number): Promise<void> {
+    const part = this.parts.get(partition);
+    if (part === undefined) return;
+    part.abort.abort();
+    await part.done;
+    if (this.parts.get(partition) === part) this.parts.delete(partition);
+  }
+
+  /** Leaves everything and closes the sink. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.parts.keys()].map((partition) => this.leave(partition)));
+    await this.options.sink.close();
+  }
+
+  status(): readonly PublisherStatus[] {
+    return [...this.parts.values()].map(({ status }) => status);
+  }
+
+  /**
+   * Publishes what the log holds now, then returns. Not beside `follow`.
+   * @throws what `PartitionPublisher.follow` throws
+   */
+  async catchUp(partition: number, signal = new AbortController().signal): Promise<void> {
+    const { log } = this.options;
+    await this.publisherOf(partition, () => {}).follow(signal, await log.end(partition));
+  }
+
+  private publisherOf(partition: number, onProgress: (progress: Progress) => void): PartitionPublisher {
+    const { log, verdicts, positions, sink, mark, timers, maxContexts = 50_000 } = this.options;
+    return new PartitionPublisher({
+      log,
+      logId: this.logId,
+      partition,
+      verdicts,
+      positions,
+      sink,
+      mark,
+      timers,
+      maxContexts: Math.ceil(maxContexts / log.partitions),
+      onProgress,
+    });
+  }
+
+  private async run(part: Part, signal: AbortSignal): Promise<void> {
+    const { timers, retryMs: [first, longest] = [100, 10_000], random = Math.random, onError, onStopped } = this.options;
+    const { partition } = part.status;
+    let wait = first;
+    let seen = -1;
+    while (!signal.aborted) {
+      try {
+        await part.publisher.follow(signal);
+        if (signal.aborted) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const problem = errorText(error);
+        if (error instanceof ForeignLog || error instanceof PositionBeyondEnd) {
+          if (part.status.problem !== problem) onStopped?.(problem, partition);
+          part.status = { ...part.status, state: 'stopped', problem };
+          await pause(timers, LOOK_AGAIN_MS, signal);
+          continue;
+        }
+        part.status = { ...part.status, state: 'retrying', problem };
+        // Fenced is ordinary: another process publishes, or the position was set.
+        if (!(error instanceof Fenced)) onError?.(error, partition);
+      }
+      if (part.status.nextOffset !== seen) wait = first;
+      seen = part.status.nextOffset;
+      await pause(timers, wait * (1 - random() / 2), signal);
+      wait = Math.min(wait * 2, longest);
+    }
+  }
+
+  private progressed(part: Part, { nextOffset, lastTime, events, waitsFor }: Progress): void {
+    const { status } = part;
+    if (events > 0) part.busy = true;
+    part.status = {
+      ...status,
+      state: waitsFor === undefined ? 'following' : 'waiting',
+      nextOffset,
+      lastTime: lastTime ?? status.lastTime,
+      events: status.events + events,
+      problem: waitsFor === undefined ? null : `the record at offset ${waitsFor} has no verdict yet: the auditor has not reached it`,
+    };
+  }
+
+  /** A heartbeat whenever nothing was published for a while and nothing waits to be. */
+  private async beat(part: Part, signal: AbortSignal): Promise<void> {
+    const { log, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
+    const { partition } = part.status;
+    let last = 0;
+    for (;;) {
+      await pause(timers, heartbeatMs, signal);
+      if (signal.aborted) return;
+      const wasBusy = part.busy;
+      part.busy = false;
+      if (wasBusy || part.status.state !== 'following') continue;
+      const time = Math.max(last, clock.now() - HEARTBEAT_BEHIND_MS);
+      try {
+        const nextOffset = await log.end(partition);
+        if (part.status.nextOffset !== nextOffset || signal.aborted) continue;
+        const id = `${this.logId}/${partition}/${nextOffset}/heartbeat/${time}`;
+        const data = { partition, nextOffset };
+        await sink.send(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(this.logId), time, data, extensions: {} })]);
+        last = time;
+      } catch (error) {
+        // The next one tells the same and more; the loop that publishes meets a lasting outage itself.
+        if (!signal.aborted) this.options.onError?.(error, partition);
+      }
+    }
+  }
+}
+
+interface Part {
+  status: PublisherStatus;
+  readonly publisher: PartitionPublisher;
+  readonly abort: AbortController;
+  done: Promise<void>;
+  /** Published something since the last look. */
+  busy: boolean;
+}
