@@ -1,5 +1,14 @@
-import { Kafka, logLevel } from 'kafkajs';
-import { describeWithKafka, describeWithOwnKafka, kafkaBrokers, startKafka, uniqueTopic } from './kafka.js';
+import { Kafka, logLevel, type KafkaConfig } from 'kafkajs';
+import type { FaultProxy } from './fault-proxy.js';
+import {
+  describeWithKafka,
+  describeWithOwnKafka,
+  kafkaBrokers,
+  startKafka,
+  startProxiedKafka,
+  uniqueTopic,
+  type ProxiedKafka,
+} from './kafka.js';
 import type { KafkaCluster } from '../../scripts/kafka/cluster.mjs';
 
 describeWithOwnKafka('Brokers of a spec of its own', () => {
@@ -33,6 +42,35 @@ describeWithOwnKafka('Brokers of a spec of its own', () => {
   });
 });
 
+describeWithOwnKafka('Brokers behind proxies', () => {
+  let proxied: ProxiedKafka | undefined;
+  afterAll(() => proxied?.close());
+
+  it('are reached through them by each audience, and a swallowed answer leaves the record stored', async () => {
+    proxied = await startProxiedKafka(1, { audiences: 2 });
+    const [first, second] = proxied.proxies.map(([proxy]) => proxy as FaultProxy);
+    const topic = uniqueTopic();
+    const admin = clientOf(proxied.kafka.brokersOf(1)).admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1 }] });
+    const producer = clientOf(proxied.kafka.brokers, {
+      requestTimeout: 500,
+      enforceRequestTimeout: true,
+      retry: { retries: 0 },
+    }).producer();
+    await producer.connect();
+    await producer.send({ topic, acks: -1, messages: [{ value: 'acknowledged' }] });
+    first?.begin({ kind: 'dropResponse' });
+    await expect(producer.send({ topic, acks: -1, timeout: 400, messages: [{ value: 'not acknowledged' }] })).rejects.toThrow('timed out');
+    expect(first?.counts.dropResponse).toBeGreaterThan(0);
+    expect(second?.counts.dropResponse).toBe(0);
+    expect(await admin.fetchTopicOffsets(topic)).toMatchObject([{ partition: 0, high: '2' }]);
+    first?.end();
+    await producer.disconnect();
+    await admin.disconnect();
+  });
+});
+
 describeWithKafka('The brokers of the run', () => {
   it('are the same for all who ask', async () => {
     const [one, other] = await Promise.all([kafkaBrokers(1), kafkaBrokers(1)]);
@@ -44,4 +82,5 @@ describeWithKafka('The brokers of the run', () => {
   });
 });
 
-const clientOf = (brokers: readonly string[]): Kafka => new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+const clientOf = (brokers: readonly string[], more: Partial<KafkaConfig> = {}): Kafka =>
+  new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, ...more });

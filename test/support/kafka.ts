@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { errorCode } from '#lib/platform';
 import { askBrokers, startKafkaCluster, type KafkaCluster, type KafkaOptions } from '../../scripts/kafka/cluster.mjs';
+import { FaultProxy } from './fault-proxy.js';
 import { describeWith } from './requirement.js';
 
 const GIVEN = process.env['KAFKA_BROKERS']?.split(',').map((address) => address.trim());
@@ -69,6 +70,38 @@ export function uniqueTopic(what = 'test'): string {
 export async function startKafka(options: Omit<KafkaOptions, 'dir' | 'fresh'> = {}): Promise<KafkaCluster> {
   const dir = await mkdtemp(path.join(runFolder(), 'kafka-own-'));
   return startKafkaCluster({ quickFailover: true, ...options, dir });
+}
+
+/** Brokers with a proxy in front of each, for each audience; `proxies[audience][broker]`. */
+export interface ProxiedKafka {
+  readonly kafka: KafkaCluster;
+  readonly proxies: readonly (readonly FaultProxy[])[];
+  close(): Promise<void>;
+}
+
+/** Brokers of one spec's own that clients reach only through proxies; `kafka.direct` goes past them. */
+export async function startProxiedKafka(
+  seed: number,
+  options: Omit<KafkaOptions, 'dir' | 'fresh' | 'advertise'> = {},
+): Promise<ProxiedKafka> {
+  let proxies: FaultProxy[][] = [];
+  const closeProxies = (): Promise<void[]> => Promise.all(proxies.flat().map((proxy) => proxy.close()));
+  const kafka = await startKafka({
+    ...options,
+    advertise: async (ports) => {
+      await closeProxies();
+      const start = (port: number, i: number): Promise<FaultProxy> => FaultProxy.start(port, seed * 100 + i);
+      proxies = await Promise.all(ports.map((one) => Promise.all(one.map(start))));
+      return proxies.map((one) => one.map(({ port }) => port));
+    },
+  });
+  return {
+    ...{ kafka, proxies },
+    close: async () => {
+      await closeProxies();
+      await kafka.destroy();
+    },
+  };
 }
 
 function runFolder(): string {
