@@ -16,6 +16,6 @@ export const NO_RELEASES: Releases = { has: async () => false };
  * Whether `Releases` must be asked before the record is admitted. Never for records of the first envelope version, so nothing hot pays. A
  * build that knows a later version must ask as well: a build that did not know it may have released the record, and all went on without it.
  */
-export function mayBeReleased(decoded: Decoded): boolean {
+export function mayBeReleased(decoded: Decoded): decoded is Exclude<Decoded, { kind: 'undecodable' }> {
   return decoded.kind === 'unknown-envelope' || (decoded.kind === 'record' && decoded.record.v > 1);
 }

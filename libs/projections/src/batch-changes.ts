@@ -1,5 +1,7 @@
 import type { Verdict } from '#lib/decision';
 import type { LogId, Offset } from '#lib/log';
+import type { DeadLetterNotice, DeadLetterRow } from './dead-letter.js';
+import type { Drift } from './drift.js';
 import type { ReadModelRows, TableName } from './tables.js';
 
 export type VerdictCounts = { readonly [verdict in Verdict]: number };
@@ -28,13 +30,22 @@ export interface BatchChanges {
   readonly lastTime: number;
   readonly verdicts: VerdictCounts;
   readonly rows: { readonly [table in TableName]: readonly ReadModelRows[table][] };
+  /** Kept beside the generations: rows of theirs are compared, these are shared. */
+  readonly deadLetters: readonly DeadLetterRow[];
+  readonly drift: readonly Drift[];
 }
 
 /** What is told of a batch once it is committed. */
-export interface CommittedBatch extends Pick<BatchChanges, 'partition' | 'from' | 'to' | 'lastTime' | 'verdicts'> {
+export interface CommittedBatch extends Pick<BatchChanges, 'partition' | 'from' | 'to' | 'lastTime' | 'verdicts' | 'drift'> {
   readonly parked: BatchChanges['rows']['parked'];
+  readonly deadLetters: readonly DeadLetterNotice[];
 }
 
-export function summaryOf({ partition, from, to, lastTime, verdicts, rows }: BatchChanges): CommittedBatch {
-  return { partition, from, to, lastTime, verdicts, parked: rows.parked };
+export function summaryOf({ partition, from, to, lastTime, verdicts, rows, deadLetters, drift }: BatchChanges): CommittedBatch {
+  return { partition, from, to, lastTime, verdicts, drift, parked: rows.parked, deadLetters: deadLetters.map(noticeOf) };
+}
+
+/** Without the bytes. */
+export function noticeOf({ partition, offset, kind, stream, reason }: DeadLetterRow): DeadLetterNotice {
+  return { partition, offset, kind, stream, reason };
 }

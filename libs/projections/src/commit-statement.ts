@@ -1,5 +1,7 @@
 import type { BatchChanges } from './batch-changes.js';
 import { binaryArray } from './binary-arrays.js';
+import { DEAD_LETTER_COLUMNS } from './dead-letter.js';
+import { keepDeadLetters } from './dead-letter-statements.js';
 import { columnName, counterColumns, TABLE_NAMES, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
 
 /*
@@ -17,7 +19,10 @@ const SECTIONS: readonly Section[] = TABLE_NAMES.map((name) => ({
   columns: Object.entries(TABLES[name].columns) as [string, ColumnType][],
 }));
 
+const DEAD_LETTER_TYPES = Object.entries(DEAD_LETTER_COLUMNS);
+
 const POSITION_PARAMETERS = 11;
+const LOG_ID = '$10';
 /** Epoch of a retired generation's positions: no batch is folded on it. */
 export const RETIRED_EPOCH = -1;
 
@@ -28,8 +33,11 @@ export function commitStatement(schema: string, changes: BatchChanges): { name: 
   const { accepted, duplicate, reused, conflict, invalid } = verdicts;
   const values: unknown[] = [partition, from, to, lastTime, accepted, duplicate, reused, conflict, invalid, logId, epoch];
   for (const { name, columns } of sections) values.push(...columnValues(columns, changes.rows[name] as readonly unknown[] as AnyRow[]));
-  const key = sections.map(({ name }) => SECTIONS.findIndex((section) => section.name === name).toString(36)).join('');
-  return { name: `${schema}_commit_${key}`, text: textFor(schema, sections, key), values };
+  const letters = changes.deadLetters.length > 0;
+  if (letters) values.push(...columnValues(DEAD_LETTER_TYPES, changes.deadLetters as readonly unknown[] as AnyRow[]));
+  const tables = sections.map(({ name }) => SECTIONS.findIndex((section) => section.name === name).toString(36)).join('');
+  const key = letters ? `${tables}_dead` : tables;
+  return { name: `${schema}_commit_${key}`, text: textFor(schema, sections, key, letters), values };
 }
 
 /** @throws Unstorable when a value cannot be stored in its column. */
@@ -54,7 +62,7 @@ export function rowsStatement(schema: string, rows: BatchChanges['rows']): { tex
 const texts = new Map<string, string>();
 const MAX_TEXTS = 500;
 
-function textFor(schema: string, sections: readonly Section[], key: string): string {
+function textFor(schema: string, sections: readonly Section[], key: string, letters: boolean): string {
   const known = texts.get(`${schema} ${key}`);
   if (known !== undefined) return known;
   if (texts.size >= MAX_TEXTS) texts.clear();
@@ -62,7 +70,7 @@ function textFor(schema: string, sections: readonly Section[], key: string): str
   update ${schema}.positions set next_offset = $3, last_time = $4, accepted = accepted + $5, duplicate = duplicate + $6,
     reused = reused + $7, conflict = conflict + $8, invalid = invalid + $9
   where partition = $1 and next_offset = $2 and log_id = $10 and epoch = $11 and epoch > ${RETIRED_EPOCH} returning 1
-)${insertTexts(schema, sections, POSITION_PARAMETERS)}
+)${insertTexts(schema, sections, POSITION_PARAMETERS)}${letters ? lettersText(sections) : ''}
 select 1 from moved`;
   texts.set(`${schema} ${key}`, text);
   return text;
@@ -75,6 +83,13 @@ function insertTexts(schema: string, sections: readonly Section[], parametersBef
     return `,\nw_${TABLES[name].sql} as (${insertText(schema, TABLES[name] as Table<never>, arrays)})`;
   });
   return inserts.join('');
+}
+
+/** Beside the generations and with the position: none is lost, and a batch that is folded again keeps none twice. */
+function lettersText(before: readonly Section[]): string {
+  let parameter = before.reduce((count, { columns }) => count + columns.length, POSITION_PARAMETERS);
+  const arrays = DEAD_LETTER_TYPES.map(([, type]) => `$${++parameter}::${type}[]`).join(', ');
+  return `,\nw_dead_letters as (${keepDeadLetters(LOG_ID, `moved, unnest(${arrays})`)})`;
 }
 
 function insertText(schema: string, table: Table<never>, arrays: string): string {

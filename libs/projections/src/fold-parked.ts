@@ -1,7 +1,8 @@
 import { decodeRecord, type StreamId } from '#lib/decision';
 import type { Offset } from '#lib/log';
 import { BatchRows } from './batch-rows.js';
-import { foldRecord, printable } from './fold-batch.js';
+import { printable } from './dead-letter.js';
+import { foldRecord } from './fold-batch.js';
 import type { ParkedRecordRow } from './read-model.js';
 import { kindOf, type StreamKinds } from './stream-kinds.js';
 

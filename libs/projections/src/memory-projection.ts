@@ -13,6 +13,7 @@ import {
   type RetryOutcome,
 } from './projection-store.js';
 import { addVerdicts, NO_VERDICTS, type BatchChanges } from './batch-changes.js';
+import type { DeadLetterRow } from './dead-letter.js';
 import { foldParked } from './fold-parked.js';
 import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 import type { StoredStreamRow } from './read-model.js';
@@ -27,6 +28,8 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
   /** By stream and by playthrough, in log order: what cold loads and past states read. */
   private readonly commandsOf = new Map<StreamId, ReadModelRows['commands'][]>();
   private readonly turnsOf = new Map<string, ReadModelRows['turns'][]>();
+  /** By partition and offset. */
+  readonly deadLetters = new Map<string, DeadLetterRow>();
 
   async open(logId: LogId, partitions: number): Promise<readonly ProjectionPosition[]> {
     if (this.positions.length === 0) {
@@ -57,6 +60,7 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
     const position = this.positionOf(changes.partition);
     if (position.nextOffset !== changes.from || position.logId !== changes.logId || position.epoch !== changes.epoch) return 'fenced';
     this.put(changes.rows);
+    for (const letter of changes.deadLetters) this.deadLetters.set(`${letter.partition} ${letter.offset}`, letter);
     this.positions[changes.partition] = {
       ...position,
       nextOffset: changes.to,
@@ -64,6 +68,13 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
       verdicts: addVerdicts(position.verdicts, changes.verdicts),
     };
     return 'committed';
+  }
+
+  async keepDeadLetter(_logId: LogId, letter: DeadLetterRow): Promise<'new' | 'known'> {
+    const place = `${letter.partition} ${letter.offset}`;
+    if (this.deadLetters.has(place)) return 'known';
+    this.deadLetters.set(place, letter);
+    return 'new';
   }
 
   async retryParked(stream: StreamId, kinds: StreamKinds = STREAM_KINDS): Promise<RetryOutcome> {

@@ -1,7 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { StreamId } from '#lib/decision';
 import { rowsStatement } from './commit-statement.js';
-import { printable } from './fold-batch.js';
+import { printable } from './dead-letter.js';
+import { settleMended } from './dead-letter-statements.js';
 import { foldParked } from './fold-parked.js';
 import { schemaOf } from './generation-ddl.js';
 import { transaction } from './generations.js';
@@ -53,6 +54,7 @@ async function retried(client: PoolClient, schema: string, stream: StreamId, kin
   await client.query(`delete from ${schema}.parked where stream = $1`, [stream]);
   await client.query(`update ${schema}.positions set epoch = epoch + 1 where partition = $1 and epoch >= 0`, [partition]);
   await client.query('delete from fabula.parked_retries where stream = $1', [stream]);
+  await client.query(settleMended(schema));
   return { kind: 'applied', records: records.length };
 }
 
@@ -72,6 +74,10 @@ async function firstOffset(pool: Pool, generation: number, stream: StreamId): Pr
 }
 
 async function noteRetry(pool: Pool, stream: StreamId, reason: string): Promise<void> {
+  await pool.query(
+    `update fabula.dead_letters set attempts = attempts + 1, last_error = $2, changed_at = now() where stream = $1 and status = 'open'`,
+    [stream, reason.slice(0, 500)],
+  );
   await pool.query(
     `insert into fabula.parked_retries as known (stream, attempts, last_error) values ($1, 1, $2)
      on conflict (stream) do update set attempts = known.attempts + 1, last_error = excluded.last_error, last_at = now()`,

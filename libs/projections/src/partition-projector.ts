@@ -1,6 +1,16 @@
 import type { StreamId } from '#lib/decision';
-import type { EventLog, LogId, Offset, StoredRecord } from '#lib/log';
-import { decodeBatch, foldBatch, liveStream, type DecodedBatch, type FoldedBatch, type UnknownEnvelope } from './fold-batch.js';
+import type { EventLog, LogId, Offset, Releases, StoredRecord } from '#lib/log';
+import { deadLetter, type DeadLetterRow } from './dead-letter.js';
+import type { KnownFields } from './drift.js';
+import {
+  decodeBatch,
+  foldBatch,
+  liveStream,
+  unknownEnvelopeCause,
+  type DecodedBatch,
+  type FoldedBatch,
+  type UnknownEnvelope,
+} from './fold-batch.js';
 import { DataRefused, type ProjectionStore } from './projection-store.js';
 import { summaryOf, type BatchChanges, type CommittedBatch } from './batch-changes.js';
 import type { StreamKinds } from './stream-kinds.js';
@@ -19,13 +29,19 @@ export interface PartitionProjectorOptions {
   readonly maxRecords: number;
   readonly cacheBytes: number;
   readonly kinds: StreamKinds;
+  readonly releases: Releases;
+  readonly knownFields: KnownFields | undefined;
   readonly onCommit: (batch: CommittedBatch) => void;
+  /** A record of an unknown envelope version was kept as a dead letter; its partition stands. */
+  readonly onUnknownEnvelope: (letter: DeadLetterRow) => void;
 }
 
 /** Folds one partition, batch by batch. While a batch is being committed the next one is read and folded already. */
 export class PartitionProjector {
   private readonly cache: StreamCache;
   private epoch = 0;
+  /** What `Releases` answered since the last look. */
+  private readonly released = new Map<Offset, boolean>();
 
   constructor(private readonly options: PartitionProjectorOptions) {
     this.cache = new StreamCache(options.cacheBytes);
@@ -44,6 +60,7 @@ export class PartitionProjector {
     let inFlight: InFlight | undefined;
     let stopped: UnknownEnvelope | undefined;
     this.cache.clear(next === 0);
+    this.released.clear();
     // A commit that fails at the tail must be dealt with at once, not when the partition's next record happens to arrive.
     const failed = new AbortController();
     try {
@@ -65,26 +82,38 @@ export class PartitionProjector {
       await this.split(inFlight.from, inFlight.records);
       return this.follow(signal, upTo);
     }
+    if (stopped !== undefined) await this.keepUnknown(stopped);
     return stopped;
   }
 
   /** Folds a batch and, once the one before it is committed, begins to commit it. */
   private async begin(from: Offset, records: readonly StoredRecord[], before: Promise<void> | undefined): Promise<InFlight> {
-    const { changes, streams, unknownEnvelope } = await this.fold(this.decode(from, records));
+    const { changes, streams, unknownEnvelope } = await this.fold(await this.decode(from, records));
     await before;
     this.cache.trim(streams);
     return { records, from, to: changes.to, unknownEnvelope, done: this.commit(changes) };
   }
 
-  private decode(from: Offset, records: readonly StoredRecord[]): DecodedBatch {
-    const { log, partition } = this.options;
+  private async decode(from: Offset, records: readonly StoredRecord[]): Promise<DecodedBatch> {
+    const { log, partition, releases } = this.options;
     const first = records[0]?.offset;
     if (first !== from) throw new RangeError(`partition ${partition} answered offset ${first} where ${from} was asked for`);
-    return decodeBatch(partition, log.partitions, from, records);
+    for (;;) {
+      const batch = decodeBatch(partition, log.partitions, from, records, this.released);
+      const unknown = batch.unknownEnvelope;
+      if (unknown === undefined || this.released.has(unknown.offset)) return batch;
+      this.released.set(unknown.offset, await releases.has(partition, unknown.offset, unknown.digest));
+    }
+  }
+
+  private async keepUnknown({ version, digest, stored }: UnknownEnvelope): Promise<void> {
+    const { store, logId, partition, onUnknownEnvelope } = this.options;
+    const letter = deadLetter(partition, stored, unknownEnvelopeCause(version, digest));
+    if ((await store.keepDeadLetter(logId, letter)) === 'new') onUnknownEnvelope(letter);
   }
 
   private async fold(batch: DecodedBatch, refused?: ReadonlyMap<StreamId, string>): Promise<FoldedBatch> {
-    const { store, logId, partition, kinds } = this.options;
+    const { store, logId, partition, kinds, knownFields } = this.options;
     const cold = this.cache.holdsAll ? [] : [...batch.streams].filter((stream) => this.cache.get(stream) === undefined);
     if (cold.length > 0) {
       for (const [stream, row] of await store.loadStreams(partition, cold)) this.cache.set(stream, liveStream(row, kinds));
@@ -93,6 +122,7 @@ export class PartitionProjector {
       logId,
       epoch: this.epoch,
       kinds,
+      knownFields,
       stream: (stream) => this.cache.get(stream),
       ...(refused && { refused }),
     });
@@ -113,7 +143,7 @@ export class PartitionProjector {
 
   /** The store refuses this batch's data: halves it until one record's stream is named, and parks that stream alone. */
   private async split(from: Offset, records: readonly StoredRecord[]): Promise<void> {
-    const batch = this.decode(from, records);
+    const batch = await this.decode(from, records);
     try {
       await this.commit((await this.fold(batch)).changes);
       return;

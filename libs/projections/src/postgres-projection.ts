@@ -5,6 +5,8 @@ import type { LogId } from '#lib/log';
 import type { BatchChanges } from './batch-changes.js';
 import { binaryArray } from './binary-arrays.js';
 import { commitStatement } from './commit-statement.js';
+import type { DeadLetterRow } from './dead-letter.js';
+import { keepOne } from './dead-letter-statements.js';
 import { schemaOf } from './generation-ddl.js';
 import { dropRetired, ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
 import {
@@ -69,6 +71,11 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
       if (isUndefinedTable(error)) return 'fenced';
       throw refusal(error);
     }
+  }
+
+  async keepDeadLetter(logId: LogId, letter: DeadLetterRow): Promise<'new' | 'known'> {
+    const { rowCount } = await this.pool.query(keepOne(logId, letter));
+    return rowCount === 1 ? 'new' : 'known';
   }
 
   async retryParked(stream: StreamId, kinds: StreamKinds = STREAM_KINDS): Promise<RetryOutcome> {

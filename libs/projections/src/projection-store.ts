@@ -2,6 +2,7 @@ import type { AcceptedCommand, RecordedEvent, StreamId } from '#lib/decision';
 import type { LogId, Offset } from '#lib/log';
 import type { StreamKinds } from './stream-kinds.js';
 import type { BatchChanges, VerdictCounts } from './batch-changes.js';
+import type { DeadLetterRow } from './dead-letter.js';
 import type { StoredStreamRow } from './read-model.js';
 
 /** How far a generation has come in one partition. */
@@ -34,6 +35,8 @@ export interface ProjectionStore {
    * @throws DataRefused when these very rows can never be stored; anything else is worth a retry.
    */
   commit(changes: BatchChanges): Promise<'committed' | 'fenced'>;
+  /** Keeps a record that its partition stands before; `known`: it was kept and open already. A batch's own dead letters come with the batch. */
+  keepDeadLetter(logId: LogId, letter: DeadLetterRow): Promise<'new' | 'known'>;
   /** Folds a parked stream's retained records, in order, in one transaction; or leaves it parked as it was and says why. */
   retryParked(stream: StreamId, kinds?: StreamKinds): Promise<RetryOutcome>;
 }

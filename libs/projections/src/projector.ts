@@ -1,8 +1,11 @@
-import type { EventLog, LogId, Offset } from '#lib/log';
+import { NO_RELEASES, type EventLog, type LogId, type Offset, type Releases } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import { Fenced, PartitionProjector } from './partition-projector.js';
 import { PositionRefused, type ProjectionStore } from './projection-store.js';
-import { addVerdicts, NO_VERDICTS, type CommittedBatch, type VerdictCounts } from './batch-changes.js';
+import { addVerdicts, noticeOf, NO_VERDICTS, type CommittedBatch, type VerdictCounts } from './batch-changes.js';
+import type { DeadLetterNotice } from './dead-letter.js';
+import type { Drift, KnownFields } from './drift.js';
+import type { UnknownEnvelope } from './fold-batch.js';
 import type { ParkedRow } from './read-model.js';
 import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 
@@ -22,7 +25,17 @@ export interface ProjectorOptions {
   readonly onError?: (error: unknown, partition: number) => void;
   /** Told of every stream that is parked. */
   readonly onParked?: (parked: ParkedRow, partition: number) => void;
+  /** Which records of unknown envelopes operators released; default: none. */
+  readonly releases?: Releases;
+  /** Told of the records of a batch that could not be used, once they are kept. */
+  readonly onDeadLetters?: (letters: readonly DeadLetterNotice[]) => void;
+  /** With it, drift is counted and told of. */
+  readonly knownFields?: KnownFields;
+  readonly onDrift?: (drift: readonly Drift[]) => void;
 }
+
+/** How often a partition that stands before an unknown envelope looks whether it was released. */
+const LOOK_AGAIN_MS = 2_000;
 
 export interface PartitionStatus {
   readonly partition: number;
@@ -57,6 +70,9 @@ export class Projector {
         maxRecords: options.maxRecords ?? 1000,
         cacheBytes,
         kinds: options.kinds ?? STREAM_KINDS,
+        releases: options.releases ?? NO_RELEASES,
+        knownFields: options.knownFields,
+        onUnknownEnvelope: (letter) => options.onDeadLetters?.([noticeOf(letter)]),
         onCommit: (changes) => this.committed(changes),
       }),
     }));
@@ -107,7 +123,7 @@ export class Projector {
     const { nextOffset } = await this.options.store.readPosition(partition);
     if (nextOffset < end) {
       const unknown = await part.projector.follow(new AbortController().signal, end);
-      if (unknown !== undefined) this.halt(part, unknown.offset, unknown.version);
+      if (unknown !== undefined) this.halt(part, unknown);
     }
     return (await this.options.store.readPosition(partition)).nextOffset;
   }
@@ -128,12 +144,13 @@ export class Projector {
     let pause = first;
     let seen = part.status.nextOffset;
     while (!signal.aborted) {
-      part.status = { ...part.status, state: 'running' };
+      if (part.status.state !== 'halted') part.status = { ...part.status, state: 'running' };
       try {
         const unknown = await part.projector.follow(signal);
         if (unknown !== undefined) {
-          this.halt(part, unknown.offset, unknown.version);
-          return;
+          this.halt(part, unknown);
+          await this.pause(LOOK_AGAIN_MS, signal);
+          continue;
         }
         // Only an abort ends following the tail; a log that ends it otherwise is asked again after a pause.
         if (signal.aborted) break;
@@ -151,8 +168,9 @@ export class Projector {
     part.status = { ...part.status, state: 'idle' };
   }
 
-  private halt(part: Part, offset: Offset, version: number): void {
+  private halt(part: Part, { offset, version }: UnknownEnvelope): void {
     const error = `the record at ${offset} has envelope version ${version}, written by a newer Fabula`;
+    if (part.status.state === 'halted' && part.status.error === error) return;
     part.status = { ...part.status, state: 'halted', error };
     this.options.onError?.(new Error(error), part.status.partition);
   }
@@ -162,13 +180,15 @@ export class Projector {
     const { verdicts } = part.status;
     part.status = {
       ...part.status,
-      state: part.status.state === 'retrying' ? 'running' : part.status.state,
+      state: part.running === undefined ? 'idle' : 'running',
       nextOffset: changes.to,
       lastTime: changes.lastTime,
       verdicts: addVerdicts(verdicts, changes.verdicts),
       error: null,
     };
     for (const row of changes.parked) this.options.onParked?.(row, changes.partition);
+    if (changes.deadLetters.length > 0) this.options.onDeadLetters?.(changes.deadLetters);
+    if (changes.drift.length > 0) this.options.onDrift?.(changes.drift);
     for (const listener of this.listeners) listener(changes);
   }
 

@@ -140,8 +140,8 @@ export interface ParkedRow {
   readonly parkedAt: number;
 }
 
-/** STATE_DIFFERS: the events do not lead to the recorded state; STORE_REFUSED: the database cannot hold a value. */
-export type ParkCode = 'UNKNOWN_EVENT' | 'UNKNOWN_STREAM' | 'STATE_DIFFERS' | 'FOLD_FAILED' | 'STORE_REFUSED';
+/** STATE_DIFFERS: the events do not lead to the recorded state; STORE_REFUSED: the database cannot hold a value; STATE_UNREADABLE: it holds one that was never ours. */
+export type ParkCode = 'UNKNOWN_EVENT' | 'UNKNOWN_STREAM' | 'STATE_DIFFERS' | 'FOLD_FAILED' | 'STORE_REFUSED' | 'STATE_UNREADABLE';
 
 export interface ParkedRecordRow {
   readonly stream: StreamId;

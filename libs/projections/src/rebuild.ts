@@ -1,7 +1,8 @@
 import { Pool, type PoolClient } from 'pg';
-import type { EventLog, LogId, Offset } from '#lib/log';
+import { createPostgresReleases, type EventLog, type LogId, type Offset } from '#lib/log';
 import type { Clock, Timers } from '#lib/platform';
 import { RETIRED_EPOCH } from './commit-statement.js';
+import { settleDeadLetters } from './dead-letter-statements.js';
 import { LAYOUT, schemaOf } from './generation-ddl.js';
 import {
   dropGeneration,
@@ -124,6 +125,8 @@ class Rebuild {
   /** Failures in a row without any progress, and what to do when they are too many: set while catching up. */
   private failures = 0;
   private giveUp: (error: unknown) => void = () => {};
+  /** A partition may have halted: then there is nothing to wait for. */
+  private lookAgain: () => void = () => {};
   private readonly signal: AbortSignal;
 
   constructor(
@@ -162,11 +165,13 @@ class Rebuild {
       log,
       store,
       timers,
+      releases: createPostgresReleases(this.pool, this.logId),
       ...(kinds && { kinds }),
       ...(cacheBytes !== undefined && { cacheBytes }),
       onError: (error, partition) => {
         onError?.(error, partition);
         if (++this.failures > MAX_FAILURES) this.giveUp(error);
+        this.lookAgain();
       },
     });
   }
@@ -190,6 +195,9 @@ class Rebuild {
         onProgress?.(progress(partition, to, ends[partition] ?? to, begun[partition], clock.now()));
         if (caughtUp()) resolve();
       });
+      this.lookAgain = () => {
+        if (caughtUp()) resolve();
+      };
       if (caughtUp()) resolve();
       else projector.start();
     }).finally(() => {
@@ -293,6 +301,7 @@ async function flipped(client: PoolClient, next: number, live: number | undefine
     await client.query(`update ${schemaOf(live)}.positions set epoch = ${RETIRED_EPOCH}`);
   }
   await client.query(`update fabula.projection_generations set state = 'live', switched_at = now() where n = $1`, [next]);
+  await settleDeadLetters(client, schemaOf(next));
 }
 
 /** Fresh tables have no statistics until autovacuum comes by; the API's first queries should not be planned blindly. */

@@ -134,6 +134,7 @@ export function projectionContract(name: string, create: () => Promise<Projectio
         open: (logId, partitions) => store.open(logId, partitions),
         readPosition: (partition) => store.readPosition(partition),
         loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        keepDeadLetter: (logId, letter) => store.keepDeadLetter(logId, letter),
         // Paused between reading and writing, long enough for another projector to do all the work.
         retryParked: (stream) => store.retryParked(stream),
         commit: async (changes) => {
@@ -190,6 +191,7 @@ export function projectionContract(name: string, create: () => Promise<Projectio
         open: (logId, partitions) => store.open(logId, partitions),
         readPosition: (partition) => store.readPosition(partition),
         loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        keepDeadLetter: (logId, letter) => store.keepDeadLetter(logId, letter),
         retryParked: (parked) => store.retryParked(parked),
         commit: async (changes) => {
           if (!retried) expect(await store.retryParked(stream, MENDED)).toMatchObject({ kind: 'applied' });
@@ -232,6 +234,7 @@ export function projectionContract(name: string, create: () => Promise<Projectio
         open: (logId, partitions) => store.open(logId, partitions),
         readPosition: (partition) => store.readPosition(partition),
         loadStreams: (partition, streams) => store.loadStreams(partition, streams),
+        keepDeadLetter: (logId, letter) => store.keepDeadLetter(logId, letter),
         retryParked: (stream) => store.retryParked(stream),
         // Long enough for the next batch to be read and folded.
         commit: async (changes) => {
