@@ -8,3 +8,4 @@ export {
   storyStateHash,
   storyStateToJson,
 } from './story-authoring.js';
+export { authoringShapes } from './story-shapes.js';

@@ -26,3 +26,17 @@ export {
 } from './admit.js';
 export { isRejection, type Decider, type Rejection } from './decider.js';
 export { UnknownEvent, upcast, type EventSchema, type Upcaster } from './upcast.js';
+export {
+  eventProblem,
+  eventSchemaId,
+  eventSchemas,
+  eventShape,
+  knownFields,
+  MalformedEvent,
+  unknownFields,
+  type EventShapes,
+  type EventVersions,
+} from './event-shapes.js';
+export { decisionRecordSchema, recordProblem } from './record-schema.js';
+export * as shapes from './shape.js';
+export type { JsonSchema, ObjectShape, Shape } from './shape.js';

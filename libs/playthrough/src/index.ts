@@ -7,6 +7,7 @@ export { applyRecorded, BrokenFold, playthroughEvents } from './event-catalogue.
 export { interpolated, momentOf, type Moment, type MomentOffer } from './moment.js';
 export { deadlineOf, offersOf, type PlaythroughOffer } from './offers.js';
 export { derivedPlaythroughId, playthroughStream } from './playthrough-ids.js';
+export { playthroughShapes } from './playthrough-shapes.js';
 export { playthrough } from './playthrough.js';
 export { stateFromJson, stateHash, stateToJson } from './state-json.js';
 export { dueTimeOut, type DueTimeOut } from './time-out.js';
