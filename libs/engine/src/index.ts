@@ -23,3 +23,9 @@ export type { Ownership, OwnershipEvents } from './ownership/ownership.js';
 export { SoleOwnership } from './ownership/sole-ownership.js';
 export { PostgresContentStore } from './postgres-content-store.js';
 export { createPostgresOwnership, type PartitionWork, type PostgresOwnershipOptions } from './ownership/postgres-ownership.js';
+export {
+  createKafkaOwnership,
+  type KafkaOwnership,
+  type KafkaOwnershipOptions,
+  type Rebalance,
+} from './ownership/kafka/kafka-ownership.js';

@@ -20,3 +20,4 @@ export { PacedReads } from './paced-log.js';
 export { createPostgresReleases } from './postgres/postgres-releases.js';
 export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';
 export { createKafka, kafkaConnection, KafkaFileUnreadable, type KafkaConnection, type KafkaNotice } from './kafka/kafka-client.js';
+export { BrokerFactory, type KafkajsBroker } from './kafka/kafkajs-internals.js';

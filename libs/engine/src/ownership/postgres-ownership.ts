@@ -2,8 +2,8 @@ import { Client, type ClientConfig, type QueryResultRow } from 'pg';
 import type { Timers } from '#lib/platform';
 import type { Ownership, OwnershipEvents } from './ownership.js';
 
-/** What is shared out: writing a partition, folding it into the read models, or growing its audit tree. Each has its own shares. */
-export type PartitionWork = 'engine' | 'projector' | 'auditor';
+/** What is shared out: writing a partition, folding it into the read models, growing its audit tree, or feeding the public. Each has its own shares. */
+export type PartitionWork = 'engine' | 'projector' | 'auditor' | 'publisher';
 
 export interface PostgresOwnershipOptions {
   /** Default `engine`. Only its owners have an address: nobody sends anything to a projector. */
@@ -27,6 +27,7 @@ const LOCKS: Readonly<Record<PartitionWork, { readonly owner: number; readonly p
   engine: { owner: 0x0fab01, present: 0x0fab02 },
   projector: { owner: 0x0fab11, present: 0x0fab12 },
   auditor: { owner: 0x0fab21, present: 0x0fab22 },
+  publisher: { owner: 0x0fab31, present: 0x0fab32 },
 };
 
 /**

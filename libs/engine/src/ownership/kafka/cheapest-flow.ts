@@ -61,7 +61,7 @@ export class CheapestFlow {
       }
     }
     const path: Edge[] = [];
-    for (let node = sink; node !== source; ) {
+    for (let node = sink; node !== source;) {
       const edge = by[node];
       if (edge === undefined) return undefined;
       path.push(edge);

@@ -19,7 +19,12 @@ export interface GroupMemberOptions {
   /** For the member that leads: everybody's share. */
   share(members: readonly JoinedMember[], generation: number, connection: GroupConnection): Promise<readonly MemberShare[]>;
   /** This member's share from now on; until then it has what it had. */
-  assigned(given: { readonly generation: number; readonly partitions: readonly number[]; readonly userData: Uint8Array; readonly ms: number }): void;
+  assigned(given: {
+    readonly generation: number;
+    readonly partitions: readonly number[];
+    readonly userData: Uint8Array;
+    readonly ms: number;
+  }): void;
   /** Others may have its partitions. They may come back by `assigned`. */
   lost(why: string): void;
   readonly clock: Clock;
@@ -32,6 +37,8 @@ export interface GroupMemberOptions {
 /** Pauses after failures: from the first, doubling to the last, each with up to as much again by chance. */
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 2_000;
+/** A group's first coordinator on new brokers takes a moment. */
+const START_PATIENCE_MS = 5_000;
 
 /**
  * A member of a consumer group that only shares partitions out and fetches nothing. Its heartbeats are driven by a timer, so no work of
@@ -56,15 +63,21 @@ export class GroupMember {
   private cancelWatch: (() => void) | undefined;
   private endWait: (() => void) | undefined;
   private running: Promise<void> = Promise.resolve();
-  private firstTry: () => void = () => {};
+  private joined: () => void = () => {};
 
   constructor(private readonly options: GroupMemberOptions) {}
 
-  /** Ends when the first attempt to join has ended, however it did; tries on until `stop`. */
+  /** Ends when it has joined, or has tried for a while; tries on until `stop`. */
   start(): Promise<void> {
-    const tried = new Promise<void>((resolve) => (this.firstTry = resolve));
+    const joined = new Promise<void>((resolve) => {
+      const cancel = this.options.timers.after(START_PATIENCE_MS, resolve);
+      this.joined = () => {
+        cancel();
+        resolve();
+      };
+    });
     this.running = this.run();
-    return tried;
+    return joined;
   }
 
   /** Leaves: the others share out what it had. */
@@ -76,7 +89,7 @@ export class GroupMember {
     await this.leave();
     this.drop();
     await this.running;
-    this.firstTry();
+    this.joined();
   }
 
   /** Joins again although nothing happened, to tell the group something new by `card`. */
@@ -100,14 +113,11 @@ export class GroupMember {
         if (this.generation === undefined || this.stale) await this.join(this.connection);
         else await this.beat(this.connection, this.generation);
         this.failures = 0;
-        this.firstTry();
+        this.joined();
         if (!this.stale) await this.wait(this.options.timing.heartbeatMs);
       } catch (error) {
         if (this.stopped) return;
-        const again = this.react(error);
-        if (again === 'now') continue;
-        this.firstTry();
-        await this.wait(this.backOff());
+        if (this.react(error) === 'later') await this.wait(this.backOff());
       }
     }
   }

@@ -1,0 +1,76 @@
+import type { Timers } from '#lib/platform';
+import type { GroupConnection } from './group-connection.js';
+import { decodeMap, type OwnersMap } from './user-data.js';
+
+export interface GroupObserverOptions {
+  connect(): Promise<GroupConnection>;
+  readonly timers: Timers;
+  /** Time between two looks, ms. */
+  readonly everyMs: number;
+  onProblem?(what: string, error: unknown): void;
+}
+
+/** At most one look in so long when somebody misses an owner, ms. */
+const HURRY_MS = 50;
+
+/** Reads the map of owners that the group's members carry, without being one. */
+export class GroupObserver {
+  private connection: GroupConnection | undefined;
+  private map: OwnersMap | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  private cancelTimer: (() => void) | undefined;
+  private hurried = false;
+  private stopped = false;
+
+  constructor(private readonly options: GroupObserverOptions) {}
+
+  /** Ends when it has looked once, with or without success. */
+  async start(): Promise<void> {
+    this.looking = this.look();
+    await this.looking;
+  }
+
+  ownerOf(partition: number): string | undefined {
+    const owner = this.map?.owners[partition];
+    if (owner === undefined && !this.hurried && this.cancelTimer !== undefined) {
+      this.hurried = true;
+      this.next(HURRY_MS);
+    }
+    return owner;
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.cancelTimer?.();
+    this.drop();
+    await this.looking;
+  }
+
+  private async look(): Promise<void> {
+    this.hurried = false;
+    try {
+      this.connection ??= await this.options.connect();
+      const maps = (await this.connection.shares()).flatMap((share) => decodeMap(share) ?? []);
+      // While the group rebalances it shows nothing; who owned partitions before still writes them.
+      if (maps.length > 0) this.map = maps.reduce((newest, map) => (map.generation > newest.generation ? map : newest));
+    } catch (error) {
+      this.drop();
+      if (!this.stopped) this.options.onProblem?.('looking who owns partitions', error);
+    }
+    if (this.stopped) this.drop();
+    else this.next(this.options.everyMs);
+  }
+
+  private next(ms: number): void {
+    this.cancelTimer?.();
+    this.cancelTimer = this.options.timers.after(ms, () => {
+      this.cancelTimer = undefined;
+      this.looking = this.look();
+    });
+  }
+
+  private drop(): void {
+    this.connection?.close();
+    this.connection = undefined;
+  }
+}
