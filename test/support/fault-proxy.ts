@@ -29,6 +29,13 @@ const HELD_MAX = 1_048_576;
 const PIECE = 4_096;
 const BREAKS_WITHIN_MS = 500;
 
+export interface FaultProxyOptions {
+  /** Free by default. */
+  readonly port?: number;
+  /** What a request is, in one word, by its first bytes: for `underWay` and `cutOff`. */
+  readonly nameOf?: (request: Buffer) => string | undefined;
+}
+
 /** A TCP relay in front of one server, with faults that can be switched on. What it does by chance is drawn from its seed. */
 export class FaultProxy {
   private readonly pairs = new Set<Pair>();
@@ -42,17 +49,19 @@ export class FaultProxy {
     readonly port: number,
     private readonly targetPort: number,
     seed: number,
+    private readonly nameOf: FaultProxyOptions['nameOf'],
   ) {
     this.random = new Random(seed);
     server.on('connection', (caller) => this.accept(caller));
   }
 
-  static async start(targetPort: number, seed: number): Promise<FaultProxy> {
+  /** @throws EADDRINUSE when the port it was given is taken */
+  static async start(targetPort: number, seed: number, options: FaultProxyOptions = {}): Promise<FaultProxy> {
     // Half-open callers must not be answered by the relay itself.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-    const port = await freePort();
+    const port = options.port ?? (await freePort());
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
-    return new FaultProxy(server, port, targetPort, seed);
+    return new FaultProxy(server, port, targetPort, seed, options.nameOf);
   }
 
   /** From now on that fault, for that share of the connections that are there and of those to come. */
@@ -65,6 +74,18 @@ export class FaultProxy {
   end(): void {
     this.current = undefined;
     for (const pair of this.pairs) pair.heal(this.random);
+  }
+
+  /** Whether a request of that name waits for its answer now. */
+  underWay(name: string): boolean {
+    return [...this.pairs].some((pair) => pair.waitsFor === name);
+  }
+
+  /** Breaks the connections on which a request of that name waits for its answer, at once or a moment after swallowing it. */
+  cutOff(name: string): number {
+    const hit = [...this.pairs].filter((pair) => pair.waitsFor === name);
+    for (const pair of hit) pair.cut(this.random.chance(0.5) ? 0 : this.random.int(1, BREAKS_WITHIN_MS / 5));
+    return hit.length;
   }
 
   /** How often each fault took hold: answers swallowed, pieces delayed or slowed, connections broken or stopped, requests overtaken. */
@@ -88,6 +109,7 @@ export class FaultProxy {
       this.targetPort,
       (kind) => this.applied[kind]++,
       () => this.pairs.delete(pair),
+      this.nameOf,
     );
     this.pairs.add(pair);
     pair.isOvertaken = (arrived) => [...this.pairs].some((other) => other !== pair && other.holdsRequestFrom(arrived));
@@ -177,6 +199,8 @@ class Direction {
 /** A client's connection and ours to the server. */
 class Pair {
   isOvertaken: (arrived: number) => boolean = () => false;
+  /** Name of the newest request, until something is answered. */
+  waitsFor: string | undefined;
   private readonly target: net.Socket;
   private readonly up: Direction;
   private readonly down: Direction;
@@ -191,6 +215,7 @@ class Pair {
     targetPort: number,
     private readonly count: (kind: NetworkFaultKind) => void,
     private readonly gone: () => void,
+    nameOf: FaultProxyOptions['nameOf'],
   ) {
     this.target = net.connect({ port: targetPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
     this.up = new Direction(
@@ -207,6 +232,10 @@ class Pair {
       (bytes, now, last) => this.dueAt('down', bytes, now, last),
       () => {},
     );
+    if (nameOf !== undefined) {
+      caller.on('data', (bytes) => (this.waitsFor = nameOf(bytes) ?? this.waitsFor));
+      this.target.on('data', () => (this.waitsFor = undefined));
+    }
     // A client that broke off has sent what it has sent: that still arrives. Nobody waits for answers any more.
     caller.on('error', () => this.up.finish());
     caller.once('close', () => {
@@ -256,6 +285,14 @@ class Pair {
   holdsRequestFrom(before: number): boolean {
     const first = this.up.held[0];
     return first !== undefined && first.arrived < before;
+  }
+
+  /** Swallows the answer that is awaited and breaks. */
+  cut(afterMs: number): void {
+    this.spoiled = true;
+    this.waitsFor = undefined;
+    if (afterMs === 0) this.break();
+    else this.breaking ??= setTimeout(() => this.break(), afterMs);
   }
 
   break(): void {

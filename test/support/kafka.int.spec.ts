@@ -1,6 +1,7 @@
 import { Kafka, logLevel, type KafkaConfig } from 'kafkajs';
 import type { FaultProxy } from './fault-proxy.js';
 import {
+  claimProxiedBrokers,
   describeWithKafka,
   describeWithOwnKafka,
   kafkaBrokers,
@@ -68,6 +69,39 @@ describeWithOwnKafka('Brokers behind proxies', () => {
     first?.end();
     await producer.disconnect();
     await admin.disconnect();
+  });
+});
+
+describeWithOwnKafka('A way of its own to the brokers of the run', () => {
+  it('has proxies that tell an append from other requests and cut it off, while others do not notice', async () => {
+    const [mine, other] = await Promise.all([claimProxiedBrokers(1), claimProxiedBrokers(2)]);
+    const topic = uniqueTopic();
+    const admin = clientOf(other.brokers).admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 3 }] });
+    const producer = clientOf(mine.brokers, { retry: { retries: 0 } }).producer();
+    await producer.connect();
+    await producer.send({ topic, acks: -1, messages: [{ value: 'first' }] });
+    expect(mine.proxies.some((proxy) => proxy.underWay('produce'))).toBe(false);
+    for (const proxy of mine.proxies) proxy.begin({ kind: 'delay', ms: 200, jitterMs: 0 });
+    const sent = producer.send({ topic, acks: -1, messages: [{ value: 'second' }] }).then(
+      () => 'acknowledged',
+      () => 'cut off',
+    );
+    const leader = await new Promise<FaultProxy>((resolve) => {
+      const look = (): void => {
+        const found = mine.proxies.find((proxy) => proxy.underWay('produce'));
+        if (found === undefined) setImmediate(look);
+        else resolve(found);
+      };
+      look();
+    });
+    expect(leader.cutOff('produce')).toBe(1);
+    expect(await sent).toBe('cut off');
+    expect(other.proxies.map((proxy) => proxy.underWay('produce'))).toEqual([false, false, false]);
+    await producer.disconnect();
+    await admin.disconnect();
+    await Promise.all([mine.close(), other.close()]);
   });
 });
 

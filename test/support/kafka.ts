@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode } from '#lib/platform';
+import { errorCode, freePort } from '#lib/platform';
 import { askBrokers, startKafkaCluster, type KafkaCluster, type KafkaOptions } from '../../scripts/kafka/cluster.mjs';
 import { FaultProxy } from './fault-proxy.js';
 import { describeWith } from './requirement.js';
 
 const GIVEN = process.env['KAFKA_BROKERS']?.split(',').map((address) => address.trim());
 const START_TIMEOUT_MS = 300_000;
+/** How many specs, or parts of them, may have proxies of their own in front of the run's three brokers at once. */
+const CLAIMS = 8;
 
 /** Why there can be no brokers here; undefined when there can. */
 export const kafkaMissing: string | undefined =
@@ -28,6 +30,11 @@ export function describeWithOwnKafka(title: string, body: () => void): void {
   describeWith('kafka', ownKafkaMissing === undefined, ownKafkaMissing ?? '', title, body);
 }
 
+/** What the brokers of the run are known by: `audiences[i][broker]`, the first for `kafkaBrokers`, the others to be claimed. */
+interface Shared {
+  readonly audiences: readonly { readonly advertised: readonly number[]; readonly ports: readonly number[] }[];
+}
+
 /**
  * Addresses of brokers that all specs of this jest run share; the first to ask starts them, the global teardown stops them.
  * Use topics and groups of your own (`uniqueTopic`), and do not hurt the brokers.
@@ -39,13 +46,20 @@ export async function kafkaBrokers(nodes: 1 | 3): Promise<readonly string[]> {
     if (seen.length < nodes) throw new Error(`KAFKA_BROKERS=${GIVEN.join()} has ${seen.length} brokers, the spec needs ${nodes}`);
     return GIVEN;
   }
+  const { audiences } = await sharedBrokers(nodes);
+  return addresses(audiences[0]?.ports ?? []);
+}
+
+const addresses = (ports: readonly number[]): readonly string[] => ports.map((port) => `127.0.0.1:${port}`);
+
+async function sharedBrokers(nodes: 1 | 3): Promise<Shared> {
   const dir = path.join(runFolder(), `kafka-shared-${nodes}`);
   const file = `${dir}.brokers.json`;
   const failure = `${dir}.failure.txt`;
   if (await isFirst(`${dir}.starting`)) {
     try {
-      const { brokers } = await startKafkaCluster({ dir, nodes });
-      await writeFile(`${file}.new`, JSON.stringify(brokers));
+      const shared = await startShared(dir, nodes);
+      await writeFile(`${file}.new`, JSON.stringify(shared));
       await rename(`${file}.new`, file);
     } catch (error) {
       await writeFile(failure, String(error));
@@ -58,7 +72,64 @@ export async function kafkaBrokers(nodes: 1 | 3): Promise<readonly string[]> {
     if (Date.now() > deadline) throw new Error('The brokers were not started in time by the spec that began to.');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return JSON.parse(await readFile(file, 'utf8')) as readonly string[];
+  return JSON.parse(await readFile(file, 'utf8')) as Shared;
+}
+
+async function startShared(dir: string, nodes: 1 | 3): Promise<Shared> {
+  let audiences: Shared['audiences'] = [];
+  await startKafkaCluster({
+    ...{ dir, nodes, audiences: nodes === 1 ? 1 : 1 + CLAIMS, properties: { 'num.network.threads': '2' } },
+    advertise: async (ports) => {
+      const reserve = (own: readonly number[], i: number): Promise<readonly number[]> =>
+        i === 0 ? Promise.resolve(own) : Promise.all(own.map(() => freePort()));
+      const advertised = await Promise.all(ports.map(reserve));
+      audiences = ports.map((own, i) => ({ ports: own, advertised: advertised[i] as readonly number[] }));
+      return advertised;
+    },
+  });
+  return { audiences };
+}
+
+/** A way to the run's three brokers that nobody else uses: a proxy in front of each. `direct` goes past them. */
+export interface ProxiedBrokers {
+  readonly brokers: readonly string[];
+  readonly proxies: readonly FaultProxy[];
+  readonly direct: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Claims such a way; for brokers that are not to be hurt themselves. */
+export async function claimProxiedBrokers(seed: number): Promise<ProxiedBrokers> {
+  const { audiences } = await sharedBrokers(3);
+  for (const [i, { advertised, ports }] of audiences.entries()) {
+    if (i === 0) continue;
+    const claim = path.join(runFolder(), `kafka-shared-3.claim-${i}`);
+    if (!(await isFirst(claim))) continue;
+    const proxies: FaultProxy[] = [];
+    const close = async (): Promise<void> => {
+      await Promise.all(proxies.map((proxy) => proxy.close()));
+      await rm(claim);
+    };
+    try {
+      for (const [node, port] of ports.entries()) {
+        const options = { nameOf: kafkaRequestName, ...(advertised[node] === undefined ? {} : { port: advertised[node] }) };
+        proxies.push(await FaultProxy.start(port, seed * 100 + node, options));
+      }
+    } catch (error) {
+      // Another program has taken one of the ports since they were chosen: the claim stays, so that nobody tries again.
+      if (errorCode(error) !== 'EADDRINUSE') throw error;
+      await Promise.all(proxies.map((proxy) => proxy.close()));
+      continue;
+    }
+    return { brokers: addresses(advertised), proxies, direct: addresses(audiences[0]?.ports ?? []), close };
+  }
+  throw new Error(`all ${CLAIMS} ways to the brokers of this run are taken`);
+}
+
+/** `produce` for requests that append records; kafkajs writes each request in one piece: size, API key, … */
+function kafkaRequestName(bytes: Buffer): string | undefined {
+  if (bytes.length < 12 || bytes.readInt32BE(0) !== bytes.length - 4) return undefined;
+  return bytes.readInt16BE(4) === 0 ? 'produce' : undefined;
 }
 
 /** A name that no other spec uses, good for topics and groups. */
@@ -90,7 +161,7 @@ export async function startProxiedKafka(
     ...options,
     advertise: async (ports) => {
       await closeProxies();
-      const start = (port: number, i: number): Promise<FaultProxy> => FaultProxy.start(port, seed * 100 + i);
+      const start = (port: number, i: number): Promise<FaultProxy> => FaultProxy.start(port, seed * 100 + i, { nameOf: kafkaRequestName });
       proxies = await Promise.all(ports.map((one) => Promise.all(one.map(start))));
       return proxies.map((one) => one.map(({ port }) => port));
     },
