@@ -1,5 +1,14 @@
-import { admissible, admit, decodeRecord, EMPTY_HEAD, type StreamHead, type StreamId } from '#lib/decision';
-import { assertPosition, ForeignLog, LogDamaged, PositionBeyondEnd, type EventLog, type StoredRecord } from '#lib/log';
+import { admit, EMPTY_HEAD, type StreamHead, type StreamId } from '#lib/decision';
+import {
+  assertPosition,
+  ForeignLog,
+  LogDamaged,
+  NO_RELEASES,
+  PositionBeyondEnd,
+  type EventLog,
+  type Releases,
+  type StoredRecord,
+} from '#lib/log';
 import { errorText, type Timers } from '#lib/platform';
 import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type StoredLeaf } from './audit-store.js';
 import { leafBytes, leafTerms, type LeafInput } from './leaf.js';
@@ -7,11 +16,14 @@ import { partitionLog } from './log-name.js';
 import { headFromLeaves, StreamHeads } from './stream-heads.js';
 import { edgeTiles, TreeGrowth } from './tree-growth.js';
 import { leafHash } from './tlog/index.js';
+import { admits, understood, type Understood, type UnderstoodRecord } from './understood.js';
 
 export interface AuditorOptions {
   readonly log: EventLog;
   readonly store: AuditStore;
   readonly timers: Timers;
+  /** Which records of unknown envelopes operators released; default: none. */
+  readonly releases?: Releases;
   /** Which partitions; default all of them. */
   readonly partitions?: readonly number[];
   /** Called after every change of a partition's status. */
@@ -116,9 +128,9 @@ export class Auditor {
         const from = position;
         const { offset, time: lastTime } = batch.records.at(-1) as StoredRecord;
         position = offset + 1;
-        const after = await store.transact(partitionLog(partition), (transaction) =>
-          this.append(transaction, partition, from, batch.records),
-        );
+        // Before the transaction: it must not wait for another connection.
+        const entries = await understood(batch.records, partition, this.options.releases ?? NO_RELEASES);
+        const after = await store.transact(partitionLog(partition), (transaction) => this.append(transaction, partition, from, entries));
         progressed?.();
         this.report(partition, { state: 'following', nextOffset: after.nextOffset, size: after.size, lastTime });
         // Another auditor went ahead, or the store was set back: read again from where it stands.
@@ -149,22 +161,21 @@ export class Auditor {
     transaction: AuditTransaction,
     partition: number,
     from: number,
-    records: readonly StoredRecord[],
+    entries: readonly UnderstoodRecord[],
   ): Promise<AuditHead> {
     const { head } = transaction;
     if (head.nextOffset < from) return head;
-    const fresh = records.filter((record) => record.offset >= head.nextOffset);
+    const fresh = entries.filter(({ record }) => record.offset >= head.nextOffset);
     if (fresh.length === 0) return head;
     const memory = await this.memory(transaction, partition);
-    const decoded = fresh.map((record) => decodeRecord(record.value));
-    const known = decoded.findIndex(({ kind }) => kind === 'unknown-envelope');
-    const count = known < 0 ? fresh.length : known;
-    if (count === 0) throw this.unknownEnvelope(partition, fresh[0] as StoredRecord);
+    const stop = fresh.at(-1) as UnderstoodRecord;
+    const count = stop.decoded === undefined ? fresh.length - 1 : fresh.length;
+    if (count === 0) throw this.unknownEnvelope(partition, stop.record);
 
     // 1. Heads of the streams that this batch touches.
     const { partitions } = this.options.log;
     const streams = new Set<StreamId>();
-    for (const one of decoded.slice(0, count)) if (admissible(one, partition, partitions)) streams.add(one.record.stream);
+    for (const { decoded } of fresh) if (admits(decoded, partition, partitions)) streams.add(decoded.record.stream);
     const cold = [...streams].filter((stream) => !memory.heads.has(stream));
     if (cold.length > 0) {
       const found = await transaction.acceptedLeaves(cold);
@@ -176,10 +187,10 @@ export class Auditor {
     const leaves: StoredLeaf[] = [];
     let previousLeaf = head.previousLeaf;
     for (let i = 0; i < count; i++) {
-      const record = fresh[i] as StoredRecord;
-      const one = decoded[i] as LeafInput['decoded'];
+      const { record } = fresh[i] as UnderstoodRecord;
+      const one = (fresh[i] as UnderstoodRecord).decoded as Understood;
       let verdict: LeafInput['verdict'] = 'invalid';
-      if (admissible(one, partition, partitions)) {
+      if (admits(one, partition, partitions)) {
         const admission = admit(memory.heads.get(one.record.stream) ?? EMPTY_HEAD, one.record, one.digest, record.offset);
         verdict = admission.verdict;
         if (verdict === 'accepted') memory.heads.set(one.record.stream, admission.head);
@@ -201,7 +212,7 @@ export class Auditor {
         );
       }
     }
-    const nextOffset = (fresh[count - 1] as StoredRecord).offset + 1;
+    const nextOffset = (fresh[count - 1] as UnderstoodRecord).record.offset + 1;
     const next: AuditHead = { ...head, nextOffset, size: memory.growth.size, frontier: memory.growth.hashes, previousLeaf };
     await transaction.grow({ leaves, tiles: memory.growth.takeChanged(), head: next });
     memory.nextOffset = nextOffset;
@@ -244,7 +255,12 @@ export class Auditor {
 
   private unknownEnvelope(partition: number, record: StoredRecord): AuditStopped {
     const message = `the record at offset ${record.offset} was written by a newer version of Fabula`;
-    return new AuditStopped('UNKNOWN_ENVELOPE', partitionLog(partition), message, 'start the version that wrote it');
+    return new AuditStopped(
+      'UNKNOWN_ENVELOPE',
+      partitionLog(partition),
+      message,
+      'start the version that wrote it, or release the record with `fabula log dead-letters release`',
+    );
   }
 
   private report(partition: number, change: Omit<Partial<PartitionAudit>, 'partition'> & Pick<PartitionAudit, 'state'>): void {

@@ -1,7 +1,8 @@
 import type { Json } from '#lib/canonical';
-import type { Decoded, DecisionRecord, Envelope, RecordedEvent, Verdict } from '#lib/decision';
+import type { DecisionRecord, Envelope, RecordedEvent, Verdict } from '#lib/decision';
 import type { LogId, StoredRecord } from '#lib/log';
 import type { Hash } from './tlog/index.js';
+import type { Understood } from './understood.js';
 
 /** The tile entry format holds lengths in 16 bits. */
 export const MAX_LEAF_BYTES = 65_535;
@@ -46,7 +47,7 @@ export interface Leaf {
   /** Leaf hash (RFC 6962) of the leaf before; null in the first leaf. */
   readonly previousLeaf: string | null;
   /** Only beside verdict `invalid`. */
-  readonly reason?: 'undecodable' | 'other-partition';
+  readonly reason?: 'undecodable' | 'other-partition' | 'released';
   readonly envelope?: Envelope;
   readonly correlationId?: Word;
   readonly causationId?: Word | null;
@@ -63,7 +64,7 @@ export interface LeafInput {
   readonly partition: number;
   readonly index: bigint;
   readonly record: StoredRecord;
-  readonly decoded: Exclude<Decoded, { kind: 'unknown-envelope' }>;
+  readonly decoded: Understood;
   readonly verdict: Verdict;
   readonly previousLeaf: Hash | null;
 }
@@ -78,7 +79,7 @@ export interface LeafInput {
 export function leafBytes(input: LeafInput): Buffer {
   const { decoded } = input;
   // The decoder's own words differ between versions of Node and may quote the record: only the kind of problem is evidence.
-  if (decoded.kind === 'undecodable') return Buffer.from(`{${trailer(input, 'undecodable', false)}`, 'utf8');
+  if (decoded.kind !== 'record') return Buffer.from(`{${trailer(input, decoded.kind, false)}`, 'utf8');
   const { record } = decoded;
   const start =
     `{"actor":{"id":${word(record.actor.id)},"role":${word(record.actor.role)}},"at":"${record.at}"` +
@@ -149,7 +150,7 @@ export interface LeafTerms {
 }
 
 export function leafTerms(decoded: LeafInput['decoded']): LeafTerms {
-  if (decoded.kind === 'undecodable') return { stream: null, correlationId: null, actor: null };
+  if (decoded.kind !== 'record') return { stream: null, correlationId: null, actor: null };
   const { stream, correlationId, actor } = decoded.record;
   return { stream, correlationId: term(correlationId), actor: term(actor.id) };
 }

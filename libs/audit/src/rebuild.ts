@@ -1,4 +1,4 @@
-import type { EventLog } from '#lib/log';
+import { NO_RELEASES, type EventLog, type Releases } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import type { AuditHead, AuditStore } from './audit-store.js';
 import { Auditor } from './auditor.js';
@@ -21,10 +21,12 @@ export async function rebuildTrees(options: {
   readonly store: AuditStore;
   readonly log: EventLog;
   readonly timers: Timers;
+  /** Which records of unknown envelopes operators released; default: none. */
+  readonly releases?: Releases;
   readonly signal?: AbortSignal;
   readonly progress?: (tree: TreeRebuild) => void;
 }): Promise<readonly AuditHead[]> {
-  const { store, log, timers, signal, progress } = options;
+  const { store, log, timers, releases = NO_RELEASES, signal, progress } = options;
   const logId = await log.id();
   for (const { log: name, logId: built } of await store.heads()) {
     const partition = partitionOfLog(name);
@@ -41,7 +43,7 @@ export async function rebuildTrees(options: {
     await store.open(name, logId);
     const onStatus = ({ nextOffset }: { readonly nextOffset: number }): void =>
       progress?.({ partition, done: Math.min(nextOffset, end), end });
-    const head = await new Auditor({ log, store, timers, partitions: [partition], onStatus }).catchUp(partition, signal);
+    const head = await new Auditor({ log, store, timers, releases, partitions: [partition], onStatus }).catchUp(partition, signal);
     signal?.throwIfAborted();
     progress?.({ partition, done: end, end });
     heads.push(head);

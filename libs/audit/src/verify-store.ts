@@ -1,5 +1,5 @@
-import { admissible, admit, decodeRecord, EMPTY_HEAD, type StreamHead, type Verdict } from '#lib/decision';
-import type { EventLog, StoredRecord } from '#lib/log';
+import { admit, EMPTY_HEAD, type StreamHead, type Verdict } from '#lib/decision';
+import { NO_RELEASES, type EventLog, type Releases } from '#lib/log';
 import type { AuditHead, AuditStore, KeptNote, StoredLeaf } from './audit-store.js';
 import { Findings, type Finding } from './bundle/findings.js';
 import { LeafSequence } from './bundle/leaf-sequence.js';
@@ -17,6 +17,7 @@ import {
   type Hash,
   type NoteVerifier,
 } from './tlog/index.js';
+import { admits, understood } from './understood.js';
 
 export interface VerifyStoreOptions {
   readonly store: AuditStore;
@@ -24,6 +25,8 @@ export interface VerifyStoreOptions {
   readonly vkey: string;
   /** With the event log, every leaf is derived again from its record. */
   readonly log?: EventLog;
+  /** Which records of unknown envelopes operators released; default: none. */
+  readonly releases?: Releases;
   /** Signed notes kept outside the store: without them a store that was set back as a whole looks honest. */
   readonly outsideNotes?: readonly string[];
   /** Only these trees; default all. */
@@ -254,22 +257,22 @@ class TreeCheck {
 
   private derivedLeaves(): AsyncGenerator<Buffer> | undefined {
     const partition = partitionOfLog(this.head.log);
-    const { log } = this.options;
-    return partition === undefined || log === undefined ? undefined : deriveLeaves(log, this.head.logId, partition, this.head.nextOffset);
+    const { log, releases = NO_RELEASES } = this.options;
+    if (partition === undefined || log === undefined) return undefined;
+    return deriveLeaves(log, releases, this.head.logId, partition, this.head.nextOffset);
   }
 }
 
 /** Leaves as the log alone gives them: heads of all streams of the partition are kept in memory. */
-async function* deriveLeaves(log: EventLog, logId: string, partition: number, upTo: number): AsyncGenerator<Buffer> {
+async function* deriveLeaves(log: EventLog, releases: Releases, logId: string, partition: number, upTo: number): AsyncGenerator<Buffer> {
   const heads = new Map<string, StreamHead>();
   let previousLeaf: Hash | null = null;
   let index = 0n;
   for await (const { records } of log.read(partition, 0, { upTo: Math.min(upTo, await log.end(partition)) })) {
-    for (const record of records as readonly StoredRecord[]) {
-      const decoded = decodeRecord(record.value);
-      if (decoded.kind === 'unknown-envelope') return;
+    for (const { record, decoded } of await understood(records, partition, releases)) {
+      if (decoded === undefined) return;
       let verdict: Verdict = 'invalid';
-      if (admissible(decoded, partition, log.partitions)) {
+      if (admits(decoded, partition, log.partitions)) {
         const { stream } = decoded.record;
         const admission = admit(heads.get(stream) ?? EMPTY_HEAD, decoded.record, decoded.digest, record.offset);
         heads.set(stream, admission.head);

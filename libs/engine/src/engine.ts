@@ -1,5 +1,5 @@
 import { commandDigest, partitionOf, type StreamId } from '#lib/decision';
-import type { EventLog } from '#lib/log';
+import { NO_RELEASES, type EventLog, type Releases } from '#lib/log';
 import type { Clock, Ids, Timers } from '#lib/platform';
 import { compileStory, type Story } from '#lib/story';
 import { BusyStreams, type BusyStream } from './busy-streams.js';
@@ -9,7 +9,7 @@ import { ContentCache, type Compile, type ContentStore } from './content-cache.j
 import { EngineFailure, messageOf, NotOwner } from './engine-failure.js';
 import { kindOf } from './kinds.js';
 import { DEFAULT_LIMITS, type EngineLimits } from './limits.js';
-import { PartitionHalted, type Change } from './partition-state.js';
+import { PartitionHalted, UnknownEnvelopeMet, type Change } from './partition-state.js';
 import { PartitionWriter } from './partition-writer.js';
 import type { WriterContext, WriterStats } from './writer-context.js';
 import { PendingCommand } from './pending-command.js';
@@ -23,6 +23,8 @@ export interface EngineDependencies {
   readonly ids: Ids;
   readonly cold: ColdSource;
   readonly content: ContentStore;
+  /** Which records of unknown envelopes operators released; default: none. */
+  readonly releases?: Releases;
   readonly limits?: Partial<EngineLimits>;
   /** Count or size of something that happened: `batch_records`, `append_unknown`, `conflict`, `accepted`, … */
   onMetric?(name: string, value: number): void;
@@ -34,6 +36,8 @@ export interface EngineDependencies {
 const MAX_HEADER_BYTES = 4_096;
 /** How long stopping waits for the batch in flight. */
 const STOP_GRACE_MS = 5_000;
+/** How often a partition that stands before an unknown envelope looks whether it was released. */
+const LOOK_AGAIN_MS = 2_000;
 
 /**
  * The command side: one writer per owned partition. `execute` answers only when the log's verdict on the command is known;
@@ -59,6 +63,7 @@ export class Engine {
       timers,
       ids,
       kindOf: this.kindOf,
+      releases: deps.releases ?? NO_RELEASES,
       limits: this.limits,
       content: new ContentCache(deps.content, compile, this.limits.contentBytes),
       onChange: (change) => this.tell(change),
@@ -79,7 +84,7 @@ export class Engine {
   async acquire(partition: number): Promise<void> {
     if (this.writers.has(partition)) return;
     for (let attempt = 0; ; attempt++) {
-      const writer = new PartitionWriter(partition, this.context);
+      const writer: PartitionWriter = new PartitionWriter(partition, this.context, (error) => void this.revive(partition, writer, error));
       this.writers.set(partition, writer);
       try {
         await writer.start();
@@ -91,11 +96,40 @@ export class Engine {
       } catch (error) {
         if (this.writers.get(partition) !== writer) return;
         this.context.onAlarm(`partition ${partition} is not ready: ${messageOf(error)}`);
-        if (error instanceof PartitionHalted) return writer.refuse(messageOf(error));
+        if (error instanceof PartitionHalted) {
+          writer.refuse(messageOf(error));
+          void this.revive(partition, writer, error);
+          return;
+        }
       }
       const [first, last] = this.limits.backoffMs;
       await new Promise<void>((resolve) => void this.deps.timers.after(Math.min(last, first * 2 ** Math.min(attempt, 16)), resolve));
       if (this.writers.get(partition) !== writer) return;
+    }
+  }
+
+  /** The partition stopped. Once an operator has released the record it stands before, it is recovered anew; nothing else mends itself here. */
+  private async revive(partition: number, writer: PartitionWriter, error: unknown): Promise<void> {
+    if (!(error instanceof UnknownEnvelopeMet)) return;
+    do {
+      await new Promise<void>((resolve) => void this.deps.timers.after(LOOK_AGAIN_MS, resolve));
+      if (this.writers.get(partition) !== writer) return;
+    } while (!(await this.released(partition, error)));
+    if (this.writers.get(partition) !== writer) return;
+    this.sweepers.get(partition)?.stop();
+    this.sweepers.delete(partition);
+    // Not through `release`: ownership must not be lost unnoticed between the old writer and the new one.
+    this.writers.delete(partition);
+    await Promise.all([writer.stop(0), this.acquire(partition)]);
+  }
+
+  private async released(partition: number, { offset, digest }: UnknownEnvelopeMet): Promise<boolean> {
+    try {
+      return await this.context.releases.has(partition, offset, digest);
+    } catch {
+      // Who keeps the releases cannot be asked now: asked again after the pause, and the partition stays as it is.
+      this.context.onMetric('releases_unknown', 1);
+      return false;
     }
   }
 

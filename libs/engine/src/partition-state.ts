@@ -1,5 +1,5 @@
-import { admissible, decodeRecord, type StreamId } from '#lib/decision';
-import type { EventLog, Offset, StoredRecord } from '#lib/log';
+import { admissible, decodeRecord, type Decoded, type StreamId } from '#lib/decision';
+import { mayBeReleased, type EventLog, type Offset, type Releases, type StoredRecord } from '#lib/log';
 import type { PlannedRecord } from './batch-plan.js';
 import { foldRecord, mergeTail, type Arrival } from './cold-loader.js';
 import type { ColdSource } from './cold-source.js';
@@ -23,12 +23,25 @@ export interface PartitionStateContext {
   readonly cold: ColdSource;
   readonly limits: EngineLimits;
   readonly kindOf: KindOf;
+  readonly releases: Releases;
   onChange(change: Change): void;
 }
 
 /** The partition cannot go on: deciding further would be guessing. */
 export class PartitionHalted extends Error {
-  override readonly name = 'PartitionHalted';
+  override readonly name: string = 'PartitionHalted';
+}
+
+/** A record of a newer Fabula: the partition goes on once an operator has released it. */
+export class UnknownEnvelopeMet extends PartitionHalted {
+  override readonly name = 'UnknownEnvelopeMet';
+  constructor(
+    readonly offset: Offset,
+    readonly digest: string,
+    version: number,
+  ) {
+    super(`the record at offset ${offset} has envelope version ${version}, written by a newer Fabula`);
+  }
 }
 
 /**
@@ -77,7 +90,8 @@ export class PartitionState {
     if (this.seen >= end) return;
     for await (const batch of this.context.log.read(this.partition, this.seen, { upTo: end, signal: this.signal })) {
       for (const stored of batch.records) {
-        this.absorb(stored, verdicts);
+        const decoded = decodeRecord(stored.value);
+        if (!mayBeReleased(decoded) || !(await this.released(decoded, stored.offset))) this.absorb(stored, decoded, verdicts);
         this.seen = stored.offset + 1;
       }
     }
@@ -163,7 +177,9 @@ export class PartitionState {
     if (position >= end) return found;
     for await (const batch of log.read(this.partition, position, { upTo: end, signal: this.signal })) {
       for (const stored of batch.records) {
-        const record = this.admissible(stored);
+        const decoded = decodeRecord(stored.value);
+        if (mayBeReleased(decoded) && (await this.released(decoded, stored.offset))) continue;
+        const record = this.admissible(stored, decoded);
         if (record === undefined || !streams.has(record.record.stream)) continue;
         const list = found.get(record.record.stream);
         if (list === undefined) found.set(record.record.stream, [record]);
@@ -174,8 +190,8 @@ export class PartitionState {
     return found;
   }
 
-  private absorb(stored: StoredRecord, verdicts: Verdicts | undefined): void {
-    const record = this.admissible(stored);
+  private absorb(stored: StoredRecord, decoded: Decoded, verdicts: Verdicts | undefined): void {
+    const record = this.admissible(stored, decoded);
     if (record === undefined) return;
     const hot = this.hot.peek(record.record.stream);
     if (hot === undefined) {
@@ -188,13 +204,16 @@ export class PartitionState {
   }
 
   /** The record as `admit` may see it; undefined: it is invalid and counts for nothing. */
-  private admissible({ offset, value }: StoredRecord): TailRecord | undefined {
-    const decoded = decodeRecord(value);
-    if (decoded.kind === 'unknown-envelope') {
-      throw new PartitionHalted(`the record at offset ${offset} has envelope version ${decoded.version}, written by a newer Fabula`);
-    }
+  private admissible({ offset }: StoredRecord, decoded: Decoded): TailRecord | undefined {
     if (!admissible(decoded, this.partition, this.context.log.partitions)) return undefined;
     return { record: decoded.record, digest: decoded.digest, offset };
+  }
+
+  /** Whether the record counts for nothing by an operator's word. @throws UnknownEnvelopeMet when it does not and cannot be read either. */
+  private async released(decoded: Exclude<Decoded, { kind: 'undecodable' }>, offset: Offset): Promise<boolean> {
+    if (await this.context.releases.has(this.partition, offset, decoded.digest)) return true;
+    if (decoded.kind === 'unknown-envelope') throw new UnknownEnvelopeMet(offset, decoded.digest, decoded.version);
+    return false;
   }
 
   private changed(hot: HotStream): void {

@@ -46,6 +46,8 @@ export class PartitionWriter {
   constructor(
     readonly partition: number,
     private readonly context: WriterContext,
+    /** The partition stopped by itself, after `start`. */
+    private readonly halted: (error: unknown) => void = () => {},
   ) {
     const { limits, log, cold, clock, timers, ids, content } = context;
     this.pending = new PendingCommands(limits);
@@ -160,6 +162,7 @@ export class PartitionWriter {
     this.problem = messageOf(error);
     this.context.onAlarm(`partition ${this.partition} stopped: ${this.problem}`);
     this.failAll(this.problem);
+    this.halted(error);
   }
 
   private failAll(why: string): void {

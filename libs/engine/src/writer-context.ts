@@ -1,4 +1,4 @@
-import type { EventLog } from '#lib/log';
+import type { EventLog, Releases } from '#lib/log';
 import type { Clock, Ids, Timers } from '#lib/platform';
 import type { BreakerState } from './circuit-breaker.js';
 import type { ColdSource } from './cold-source.js';
@@ -11,6 +11,7 @@ import type { KindOf } from './stream-kind.js';
 export interface WriterContext {
   readonly log: EventLog;
   readonly cold: ColdSource;
+  readonly releases: Releases;
   readonly content: ContentCache;
   readonly clock: Clock;
   readonly timers: Timers;
