@@ -18,5 +18,16 @@ export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './
 export { createMetrics, type Metrics } from './metrics.js';
 export { EmbeddedPostgresMissing } from './postgres-binaries.js';
 export { PROCESS_ROLES, type ProcessRole } from './settings.js';
+export {
+  isSampled,
+  NO_TRACING,
+  openTracing,
+  traceHeadersFrom,
+  type Span,
+  type SpanAttributes,
+  type SpanLink,
+  type TraceHeaders,
+  type Tracing,
+} from './telemetry.js';
 export { systemClock, systemIds, systemTimers } from './system.js';
 export { USER_ROLES, type UserRole } from './user-roles.js';
