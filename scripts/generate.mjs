@@ -12,6 +12,9 @@ await ensureBuilt();
 const load = (room) => import(path.join(root, 'dist', 'libs', room, 'src', 'index.js'));
 const story = await load('story');
 const platform = await load('platform');
+const { decisionRecordSchema, eventSchemas } = await load('decision');
+const { playthroughShapes } = await load('playthrough');
+const { authoringShapes } = await load('authoring');
 const { metricsReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'metrics-catalogue.js'));
 const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'openapi.js'));
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
@@ -25,6 +28,11 @@ const files = [
   ['docs/reference/metrics.md', metricsReference()],
   ['docs/reference/command-line.md', commandLineReference()],
   ['openapi.json', json(await openApiDocument())],
+  ['schemas/decision-record.v1.json', json(decisionRecordSchema)],
+  ...[...eventSchemas(playthroughShapes), ...eventSchemas(authoringShapes)].map(({ name, schema }) => [
+    `schemas/events/${name}.json`,
+    json(schema),
+  ]),
 ];
 
 const options = (await prettier.resolveConfig(path.join(root, 'package.json'))) ?? {};

@@ -25,7 +25,7 @@ const { about, anyOf, constant, integer, list, map, nullable, object, oneOf, opt
 
 const name = text({ max: 120 });
 const playthroughId = text({ max: 200 });
-const passageId = about('Id of a passage: the author’s, stable.', name);
+const passageId = about("Id of a passage: the author's, stable.", name);
 const choiceId = about('Id of a choice within its passage; `storylet:<passage>` where a hub offered a storylet.', text({ max: 130 }));
 const storyId = about('Id of the story.', text({ max: 120, pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]*$/ }));
 const versionHash = about('Content hash of the story version that the playthrough is pinned to.', sha256Shape());
@@ -81,7 +81,7 @@ const move = {
         choiceId,
         visible: truth,
         enabled: truth,
-        failed: optional(about('The part of the guard that failed, when it was locked or hidden.', text({ max: 200 }))),
+        failed: optional(about('The part of the guard that failed, when it was locked or hidden.', text({ min: 0, max: 200 }))),
       }),
     ),
   ),

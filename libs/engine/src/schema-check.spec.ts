@@ -1,0 +1,56 @@
+import { decodeRecord, isRejection, type RecordedEvent } from '#lib/decision';
+import { playthroughKind } from './kinds.js';
+import { begun } from './testing/begun.js';
+import { accepted, chooseRequest, failure, startRequest } from './testing/fixture.js';
+
+type Spoil = (event: RecordedEvent) => RecordedEvent;
+
+/** From now on, what is decided on that stream is spoilt on its way to the log. */
+function plant(stream: string, spoil: Spoil): void {
+  const decide = playthroughKind.decide.bind(playthroughKind);
+  jest.spyOn(playthroughKind, 'decide').mockImplementation((command, state, context) => {
+    const decision = decide(command, state, context);
+    return isRejection(decision) || context.stream !== stream ? decision : decision.map(spoil);
+  });
+}
+
+const spoilt: readonly (readonly [string, Spoil, RegExp])[] = [
+  ['lacks a field', ({ labelHash: _, ...event }) => event as RecordedEvent, /ChoiceMade v1\.labelHash: is missing/],
+  ['has a field that nobody knows', (event) => ({ ...event, mood: 'gloomy' }), /ChoiceMade v1\.mood: is not a field of it/],
+  ['has a field of another type', (event) => ({ ...event, turn: '1' }), /ChoiceMade v1\.turn: must be a whole number/],
+  ['is of a type without a schema', (event) => ({ ...event, type: 'PassageNarrated' }), /PassageNarrated: there is no schema/],
+  ['is of a version that is not written yet', (event) => ({ ...event, v: 2 }), /ChoiceMade v2: version 1 is what is written/],
+  [
+    'is wrong deep inside',
+    (event) => ({ ...event, offered: [{ choiceId: 'walk', visible: true, enabled: 1 }] }),
+    /ChoiceMade v1\.offered\[0\]\.enabled: must be true or false/,
+  ],
+];
+
+describe('A defect in a decider', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it.each(spoilt)(
+    'whose event %s costs its own command: INTERNAL with an alarm, nothing is appended, others of the batch go on',
+    async (_, spoil, alarm) => {
+      const { engine, gate, id, log, alarms } = await begun();
+      gate.open = true;
+      const other = await accepted(engine.execute(startRequest()));
+      const end = await log.end(0);
+      plant(`playthrough/${id}`, spoil);
+      const bad = failure(engine.execute(chooseRequest(id, 0)));
+      const good = accepted(engine.execute(chooseRequest(other.state.id, 0)));
+      expect(await bad).toBe('INTERNAL');
+      expect((await good).turn).toBe(1);
+      expect(alarms).toEqual([expect.stringMatching(alarm)]);
+      expect(await log.end(0)).toBe(end + 1);
+      for await (const { records } of log.read(0, end, { upTo: end + 1 })) {
+        for (const { value } of records) expect(decodeRecord(value)).toMatchObject({ record: { stream: `playthrough/${other.state.id}` } });
+      }
+      // Mended, the very playthrough goes on from the turn that it was on.
+      jest.restoreAllMocks();
+      expect((await accepted(engine.execute(chooseRequest(id, 0)))).turn).toBe(1);
+      await engine.stop();
+    },
+  );
+});
