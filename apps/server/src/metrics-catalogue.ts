@@ -33,6 +33,57 @@ export const METRICS = {
     help: 'Records per append',
     reading: 'grows with the load: that is group commit at work',
   },
+  fabula_append_seconds: {
+    kind: 'histogram',
+    labels: ['outcome'],
+    help: 'Time that one try to append a batch took',
+    reading:
+      '`stored`; `unavailable` (nothing left this process), `unknown` (sent again, the same bytes, until a verdict is read), `refused` (never taken)',
+  },
+  fabula_breaker_state: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Circuit breaker of a partition: 0 closed, 1 half open, 2 open',
+    reading: 'not 0: the log takes nothing there, and commands are `LOG_UNAVAILABLE` at once',
+  },
+  fabula_busy_stream_commands: {
+    kind: 'gauge',
+    labels: ['stream'],
+    help: 'Commands in the last minute of the busiest streams of this process',
+    reading:
+      'at most five, each with 60 or more; refused commands are counted. A stream that takes its share of a queue is `RATE_LIMITED` alone',
+  },
+  fabula_rebalances_total: {
+    kind: 'counter',
+    labels: ['group'],
+    help: 'Times that the partitions of a role were shared out anew, as this process saw it',
+    reading: 'each costs its partitions a moment; when it keeps rising, processes come and go, or cannot keep up their heartbeats',
+  },
+  fabula_log_partitions: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Partitions of the log',
+    reading: 'never changes',
+  },
+  fabula_owned_partitions: {
+    kind: 'gauge',
+    labels: ['role'],
+    help: 'Partitions that this process has in a role: engine, projector, auditor',
+    reading: 'summed over all processes they are `fabula_log_partitions`; less: somebody is missing',
+  },
+  fabula_log_end_offset: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Offset that the next record of a partition will get',
+    reading: 'its rate is the rate of records; take the largest over processes',
+  },
+  fabula_projected_records_total: {
+    kind: 'counter',
+    labels: ['verdict'],
+    help: 'Records that the projector of this process folded, by verdict',
+    reading:
+      '`accepted` took effect; `duplicate` and `conflict` come from retries and from two writers; `reused` and `invalid` should not occur',
+  },
   fabula_alarms_total: {
     kind: 'counter',
     labels: [],
@@ -138,6 +189,7 @@ export const METRICS = {
 } as const satisfies Readonly<Record<`fabula_${string}`, MetricEntry>>;
 
 export type MetricName = keyof typeof METRICS;
+export type CounterName = { [Name in MetricName]: (typeof METRICS)[Name]['kind'] extends 'counter' ? Name : never }[MetricName];
 export type GaugeName = { [Name in MetricName]: (typeof METRICS)[Name]['kind'] extends 'gauge' ? Name : never }[MetricName];
 
 /** docs/reference/metrics.md */

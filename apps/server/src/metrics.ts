@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import { createMetrics, type Metrics } from '#lib/platform';
-import { METRICS, type GaugeName, type MetricName } from './metrics-catalogue.js';
+import type { AppendOutcome } from './observed-log.js';
+import { METRICS, type CounterName, type GaugeName, type MetricName } from './metrics-catalogue.js';
 
 /** One value of a gauge with the values of its labels. */
 export interface Sample {
@@ -22,6 +23,12 @@ export class NodeMetrics {
     ...this.entry('fabula_append_batch_records'),
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000],
   });
+  private readonly appends = new Histogram({
+    ...this.entry('fabula_append_seconds'),
+    labelNames: ['outcome'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  });
+  private readonly rebalances = new Counter({ ...this.entry('fabula_rebalances_total'), labelNames: ['group'] });
   private readonly alarms = new Counter(this.entry('fabula_alarms_total'));
   private readonly subscriptions = new Gauge(this.entry('fabula_subscriptions'));
 
@@ -32,6 +39,14 @@ export class NodeMetrics {
   engineEvent(name: string, value: number): void {
     if (name === 'batch_records') this.batch.observe(value);
     else this.engine.inc({ what: name }, value);
+  }
+  /** One try to append a batch. */
+  appended(outcome: AppendOutcome, seconds: number): void {
+    this.appends.observe({ outcome }, seconds);
+  }
+  /** The partitions of a role were shared out anew. */
+  rebalanced(group: string): void {
+    this.rebalances.inc({ group });
   }
   /** A reader follows a playthrough; call what is returned when that ends. */
   subscribed(): () => void {
@@ -53,6 +68,18 @@ export class NodeMetrics {
         gauge.reset();
         if (METRICS[name].labels.length === 0 && samples.length === 0) gauge.remove();
         for (const { labels, value } of samples) gauge.set(labels, value);
+      },
+    });
+  }
+
+  /** A counter that somebody else counts, read when Prometheus asks. It must not throw. */
+  counter(name: CounterName, read: () => readonly Sample[]): void {
+    const counter: Counter = new Counter({
+      ...this.entry(name),
+      labelNames: [...METRICS[name].labels],
+      collect: () => {
+        counter.reset();
+        for (const { labels, value } of read()) counter.inc(labels, value);
       },
     });
   }

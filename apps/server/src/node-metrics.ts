@@ -15,11 +15,24 @@ export interface ObservedNode {
   readonly engine: Engine;
   readonly projections: ProjectionService;
   readonly audit: AuditService;
+  /** Who has which partition, by role of this process. */
+  readonly owners: readonly RoleOwners[];
+}
+
+/** `self`, another process's address, or undefined while nobody is known to have the partition in that role. */
+export interface RoleOwners {
+  readonly role: string;
+  ownerOf(partition: number): string | undefined;
 }
 
 /** How old an answer of the database may be, and how long a scrape waits for a fresh one, ms. */
 const MAX_AGE_MS = 5_000;
 const WITHIN_MS = 1_000;
+/** Streams named at most, and the commands of the last minute that make a stream worth naming: labels must stay few. */
+export const BUSIEST = 5;
+export const BUSY_FROM = 60;
+
+const BREAKER = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 interface Followed {
   readonly partition: number;
@@ -28,7 +41,7 @@ interface Followed {
 }
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
-export function observe({ metrics, pool, log, reads, engine, projections, audit }: ObservedNode): void {
+export function observe({ metrics, pool, log, reads, engine, projections, audit, owners }: ObservedNode): void {
   const { now } = systemClock;
   const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
 
@@ -37,12 +50,31 @@ export function observe({ metrics, pool, log, reads, engine, projections, audit 
   metrics.gauge('fabula_hot_bytes', () => engine.stats().map((stats) => byPartition(stats.partition, stats.hotBytes)));
   metrics.gauge('fabula_tail_bytes', () => engine.stats().map((stats) => byPartition(stats.partition, stats.tailBytes)));
 
+  metrics.gauge('fabula_breaker_state', () => engine.stats().map((stats) => byPartition(stats.partition, BREAKER[stats.breaker])));
+  metrics.gauge('fabula_busy_stream_commands', () =>
+    engine.busiest(BUSIEST, BUSY_FROM).map(({ stream, commands }) => ({ labels: { stream }, value: commands })),
+  );
+  metrics.gauge('fabula_log_partitions', () => [{ labels: {}, value: log.partitions }]);
+  const all = Array.from({ length: log.partitions }, (_, partition) => partition);
+  metrics.gauge('fabula_owned_partitions', () =>
+    owners.map(({ role, ownerOf }) => ({ labels: { role }, value: all.filter((partition) => ownerOf(partition) === 'self').length })),
+  );
+  metrics.counter('fabula_projected_records_total', () => {
+    const sums = new Map<string, number>();
+    for (const { verdicts } of projections.status())
+      for (const [verdict, count] of Object.entries(verdicts)) sums.set(verdict, (sums.get(verdict) ?? 0) + count);
+    return [...sums].map(([verdict, value]) => ({ labels: { verdict }, value }));
+  });
+
   const projector = (): readonly Followed[] => projections.status().filter(({ state }) => state !== 'idle');
   const auditor = (): readonly Followed[] => audit.status();
   const ends = new Sampled(async () => {
-    const partitions = new Set([...projector(), ...auditor()].map(({ partition }) => partition));
+    const partitions = new Set([...projector(), ...auditor(), ...engine.stats()].map(({ partition }) => partition));
     return new Map(await Promise.all([...partitions].map(async (partition) => [partition, await log.end(partition)] as const)));
   });
+  metrics.gauge('fabula_log_end_offset', async () =>
+    [...((await ends.get()) ?? [])].map(([partition, end]) => byPartition(partition, end)),
+  );
   for (const [name, followed] of [
     ['projector', projector],
     ['auditor', auditor],

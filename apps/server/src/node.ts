@@ -20,6 +20,7 @@ import {
   errorText,
   FabulaError,
   isErrorCode,
+  openTracing,
   systemClock,
   systemIds,
   systemTimers,
@@ -27,6 +28,7 @@ import {
   type DevelopmentIssuer,
   type Logger,
   type ProcessRole,
+  type Tracing,
 } from '#lib/platform';
 import { playthroughStream, stateHash, type PlaythroughState } from '#lib/playthrough';
 import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#lib/privacy';
@@ -36,12 +38,14 @@ import { AuditService } from './audit/audit-service.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { NodeMetrics } from './metrics.js';
-import { observe } from './node-metrics.js';
+import { observe, type RoleOwners } from './node-metrics.js';
+import { ObservedLog } from './observed-log.js';
 import { momentView } from './play/moment-view.js';
 import { PlaythroughWatch } from './play/playthrough-watch.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
+import { tracedCommand } from './traced-command.js';
 
 const APPLICATION = 'fabula';
 /**
@@ -82,12 +86,13 @@ export class FabulaNode {
     private readonly follows: readonly Follow[],
     private readonly address: string,
     metrics: NodeMetrics,
+    readonly tracing: Tracing,
   ) {
     this.metrics = metrics;
     this.stories = new StoryCatalogue(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
-    observe({ metrics, pool, log, reads, engine, projections, audit });
+    observe({ metrics, pool, log, reads, engine, projections, audit, owners: this.owners() });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -108,7 +113,10 @@ export class FabulaNode {
       applicationName: APPLICATION,
       onIdleError: (error) => logger.debug({ error }, 'an idle database connection ended'),
     });
+    const tracing = await openTracing({ endpoint: config.otlpEndpoint, instance: address });
     const log = await openLog(config, pool);
+    const onAppended = metrics.appended.bind(metrics);
+    const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
     const { verifier, developmentIssuer } = await createAuth(config);
     const pseudonyms = new Pseudonyms(new PostgresPseudonyms(pool));
@@ -126,7 +134,7 @@ export class FabulaNode {
       onWait: (partition) => projecting.hurry(partition),
     });
     const engine = new Engine({
-      log,
+      log: observed.appended(),
       clock: systemClock,
       timers: systemTimers,
       ids: systemIds,
@@ -143,14 +151,22 @@ export class FabulaNode {
     });
     const projections = await ProjectionService.open({
       log,
-      followed: projecting.of(log),
+      followed: observed.followed(projecting.of(log), 'projector', 'at-commit'),
       projection,
       pool,
       databaseUrl,
       logger,
       alarm,
     });
-    const audit = await AuditService.open({ config, logger, pool, log: auditing.of(log), logId, address, alarm });
+    const audit = await AuditService.open({
+      config,
+      logger,
+      pool,
+      log: observed.followed(auditing.of(log), 'auditor', 'at-next'),
+      logId,
+      address,
+      alarm,
+    });
     const transport = await InternalTransport.open(pool);
     const share = (work: PartitionWork): Ownership =>
       config.log === 'memory'
@@ -165,8 +181,8 @@ export class FabulaNode {
           });
     // Each by itself: processes with other roles, or with none of these, leave no partition without its projector or auditor.
     const follows: Follow[] = [];
-    if (has(config, 'projector')) follows.push({ ownership: share('projector'), service: projections });
-    if (has(config, 'auditor')) follows.push({ ownership: share('auditor'), service: audit });
+    if (has(config, 'projector')) follows.push({ role: 'projector', ownership: share('projector'), service: projections });
+    if (has(config, 'auditor')) follows.push({ role: 'auditor', ownership: share('auditor'), service: audit });
     const ownership = share('engine');
     const commands = new ForwardingEngine({
       engine,
@@ -181,6 +197,7 @@ export class FabulaNode {
       onAlarm: alarm,
     });
     projections.onCommit(waiter.committed);
+    projections.onCommit(({ partition, to }) => observed.committed('projector', partition, to));
     return new FabulaNode(
       config,
       logger,
@@ -201,6 +218,7 @@ export class FabulaNode {
       follows,
       address,
       metrics,
+      tracing,
     );
   }
 
@@ -235,6 +253,7 @@ export class FabulaNode {
     await this.transport.close();
     await this.log.close();
     await this.pool.end();
+    await this.tracing.stop();
   }
 
   /**
@@ -245,12 +264,14 @@ export class FabulaNode {
     const started = performance.now();
     let became = 'failed';
     try {
-      const outcome = await this.commands.execute(request);
-      became = outcome.kind === 'rejected' ? outcome.code : outcome.duplicate ? 'duplicate' : 'accepted';
-      return outcome;
-    } catch (error) {
-      if (error instanceof FabulaError) became = error.code;
-      throw error;
+      return await tracedCommand(
+        this.tracing,
+        request,
+        'command',
+        this.log.partitions,
+        (traced) => this.commands.execute(traced),
+        (verdict) => (became = verdict),
+      );
     } finally {
       this.metrics.command(request.command.type, became, performance.now() - started);
     }
@@ -258,7 +279,9 @@ export class FabulaNode {
 
   /** A command that another process sent because this one owns the partition. */
   executeForwarded(request: CommandRequest): Promise<CommandOutcome> {
-    return this.commands.executeForwarded(request);
+    return tracedCommand(this.tracing, request, 'forwarded command', this.log.partitions, (traced) =>
+      this.commands.executeForwarded(traced),
+    );
   }
 
   /** The error a caller gets for a rejection; a stale reader is shown where the playthrough stands now. */
@@ -295,6 +318,14 @@ export class FabulaNode {
     return () => void this.listeners.delete(listener);
   }
 
+  /** Who has which partition, for each role of this process. */
+  owners(): readonly RoleOwners[] {
+    const writers = this.has('engine') ? [{ role: 'engine', ownerOf: (partition: number) => this.commands.ownerOf(partition) }] : [];
+    return [
+      ...writers,
+      ...this.follows.map(({ role, ownership }) => ({ role, ownerOf: (partition: number) => ownership.ownerOf(partition) })),
+    ];
+  }
   /** Who writes a partition: `self`, another process's address, or null while nobody is known to (or this process takes no part). */
   ownerOf(partition: number): string | null {
     return this.commands.ownerOf(partition) ?? null;
@@ -362,6 +393,7 @@ async function openLog(config: Config, pool: Pool): Promise<EventLog> {
 
 /** A share of the partitions, and what follows them. */
 interface Follow {
+  readonly role: ProcessRole;
   readonly ownership: Ownership;
   readonly service: { follow(partition: number): void; leave(partition: number): Promise<void> };
 }

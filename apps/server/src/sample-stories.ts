@@ -17,15 +17,15 @@ export async function publishSampleStories(node: FabulaNode, root: string): Prom
     if (format === undefined) continue;
     const id = path.basename(name, path.extname(name));
     if ((await node.reads.story(id)).value !== undefined) continue;
-    const correlationId = systemIds.uuid();
+    const origin = { correlationId: systemIds.uuid() };
     const { storyId, versionHash } = await node.stories.import(
       await fs.readFile(path.join(folder, name), 'utf8'),
       format,
       id,
       AUTHOR,
-      correlationId,
+      origin,
     );
-    await node.stories.publish(storyId, versionHash, AUTHOR, correlationId);
+    await node.stories.publish(storyId, versionHash, AUTHOR, origin);
     published.push(storyId);
   }
   return published;

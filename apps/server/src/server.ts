@@ -42,7 +42,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       bodyParser: false,
       abortOnError: false,
     });
-    await setUpHttp(app, config, node.authenticator, logger);
+    await setUpHttp(app, config, node.authenticator, node.tracing, logger);
     app.useGlobalFilters(new ProblemFilter(logger));
     const fastify = app.getHttpAdapter().getInstance();
     if (node.has('api')) {

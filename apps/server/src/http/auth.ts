@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { FabulaError, type TokenVerifier, type UserRole } from '#lib/platform';
+import { FabulaError, type TraceHeaders, type TokenVerifier, type UserRole } from '#lib/platform';
 
 /** Who calls, as far as the token proves it. */
 export interface Caller {
@@ -14,7 +14,12 @@ export interface Caller {
 export interface RequestContext {
   readonly caller: Caller | undefined;
   readonly correlationId: string;
+  /** Trace context of the request's span, while tracing is on. */
+  readonly trace?: TraceHeaders | undefined;
 }
+
+/** What a command is told of the request it came with. */
+export type Origin = Pick<RequestContext, 'correlationId' | 'trace'>;
 
 /** Verifying a signature costs more than a whole turn; a verified token is remembered until it expires. */
 const REMEMBERED_TOKENS = 20_000;

@@ -3,11 +3,12 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { FabulaError, type Config, type Logger } from '#lib/platform';
+import { FabulaError, type Config, type Logger, type Span, type Tracing } from '#lib/platform';
 import { DocumentGate } from '../graphql/document-gate.js';
 import { bearerOf, type Authenticator, type RequestContext } from './auth.js';
 import { correlationIdOf } from './correlation.js';
 import { asFabulaError, problemJson } from './problem.js';
+import { endRequestSpan, startRequestSpan } from './request-span.js';
 import { parseStrictJson } from './strict-json.js';
 
 declare module 'fastify' {
@@ -15,6 +16,7 @@ declare module 'fastify' {
     fabula: RequestContext;
     /** Why there is no caller, when a token was sent. */
     refusal: FabulaError | undefined;
+    span: Span | undefined;
   }
 }
 
@@ -23,20 +25,29 @@ const IMPORT_PATH = '/admin/stories';
 const TEXT_BODIES = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-twee', 'text/vnd.yaml'];
 
 /** What holds for every request: correlation id, caller, limits, strict bodies, headers, and one shape of error. */
-export async function setUpHttp(app: NestFastifyApplication, config: Config, authenticator: Authenticator, logger: Logger): Promise<void> {
+export async function setUpHttp(
+  app: NestFastifyApplication,
+  config: Config,
+  authenticator: Authenticator,
+  tracing: Tracing,
+  logger: Logger,
+): Promise<void> {
   const fastify = app.getHttpAdapter().getInstance();
   // Nest's filter sees what controllers throw; hooks, body parsers and plain routes end here.
   fastify.setErrorHandler((error, request, reply) => answerError(error, request, reply, logger));
   fastify.decorateRequest('fabula');
   fastify.decorateRequest('refusal');
+  fastify.decorateRequest('span');
 
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     const correlationId = correlationIdOf(request.headers['x-correlation-id']);
     void reply.header('x-correlation-id', correlationId);
-    request.fabula = { caller: undefined, correlationId };
+    request.span = startRequestSpan(tracing, request, correlationId);
+    const trace = request.span?.headers;
+    request.fabula = { caller: undefined, correlationId, trace };
     if (request.headers.authorization === undefined) return;
     try {
-      request.fabula = { caller: await authenticator.authenticate(bearerOf(request.headers.authorization)), correlationId };
+      request.fabula = { caller: await authenticator.authenticate(bearerOf(request.headers.authorization)), correlationId, trace };
     } catch (error) {
       if (!(error instanceof FabulaError)) throw error;
       request.refusal = error;
@@ -105,9 +116,11 @@ export async function setUpHttp(app: NestFastifyApplication, config: Config, aut
   });
   fastify.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => {
     const { method, url } = request;
+    if (request.span !== undefined) endRequestSpan(request.span, request, reply);
     logger.debug(
       {
         correlationId: request.fabula?.correlationId,
+        ...(request.span?.traceId !== undefined && { traceId: request.span.traceId }),
         method,
         url: url.split('?')[0],
         status: reply.statusCode,

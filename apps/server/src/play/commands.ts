@@ -193,6 +193,7 @@ async function play(
     actor,
     correlationId: context.correlationId,
     causationId: null,
+    ...(context.trace !== undefined && { headers: context.trace }),
   };
   const outcome = await node.execute(request).catch(async (error: unknown) => {
     // A head knows commandIds, not readers: who guesses one of somebody else's learns nothing from it.

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Actor } from '#lib/decision';
 import { FabulaError } from '#lib/platform';
 import { graphOf, lintStory } from '#lib/story';
-import { requireRole } from '../http/auth.js';
+import { requireRole, type Origin } from '../http/auth.js';
 import { checked, hash, pageQuery, text } from '../http/input.js';
 import { Roles } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
@@ -138,8 +138,8 @@ export class AdminStoriesController {
     return (await this.node.contents.story(versionHash)) ?? noContent();
   }
 
-  private author(request: FastifyRequest): [Actor, string] {
-    return [{ id: requireRole(request.fabula.caller, 'author').actor, role: 'author' }, request.fabula.correlationId];
+  private author(request: FastifyRequest): [Actor, Origin] {
+    return [{ id: requireRole(request.fabula.caller, 'author').actor, role: 'author' }, request.fabula];
   }
 }
 

@@ -6,6 +6,7 @@ import { FabulaError, systemIds } from '#lib/platform';
 import { encodePosition, type PositionWaiter, type ReadModels, type StoryVersionRow } from '#lib/projections';
 import type { Problem } from '#lib/story';
 import { exportStory, SOURCE_PROBLEMS, type ImportResult, type StoryFormat } from '#lib/story-formats';
+import type { Origin } from '../http/auth.js';
 import type { StoryContents } from './story-contents.js';
 import { StoryImporter } from './story-importer.js';
 
@@ -68,7 +69,7 @@ export class StoryCatalogue {
    * Reads a source, stores its content and drafts the version.
    * @throws FabulaError LINT_ERRORS when no story can be read from it
    */
-  async import(source: string, format: StoryFormat, id: string | undefined, actor: Actor, correlationId: string): Promise<Imported> {
+  async import(source: string, format: StoryFormat, id: string | undefined, actor: Actor, origin: Origin): Promise<Imported> {
     const { result, lint } = await this.importer.read(source, format, id);
     const { story } = result;
     if (story === undefined) {
@@ -78,7 +79,7 @@ export class StoryCatalogue {
     const count = (severity: Problem['severity']): number => lint.filter((problem) => problem.severity === severity).length;
     const versionHash = await this.host.contents.put(story);
     const before = (await this.host.reads.story(story.id)).value?.versions.some((version) => version.versionHash === versionHash) === true;
-    await this.command(story.id, actor, correlationId, {
+    await this.command(story.id, actor, origin, {
       type: 'draftVersion',
       storyId: story.id,
       versionHash,
@@ -96,15 +97,15 @@ export class StoryCatalogue {
     storyId: string,
     versionHash: string,
     actor: Actor,
-    correlationId: string,
+    origin: Origin,
   ): Promise<{ readonly position: string; readonly livePlaythroughs: number }> {
-    const position = await this.command(storyId, actor, correlationId, { type: 'publishVersion', versionHash });
+    const position = await this.command(storyId, actor, origin, { type: 'publishVersion', versionHash });
     this.current.delete(storyId);
     return { position, livePlaythroughs: await this.livePlaythroughs(storyId, versionHash) };
   }
 
-  async retire(storyId: string, versionHash: string, actor: Actor, correlationId: string): Promise<{ readonly position: string }> {
-    const position = await this.command(storyId, actor, correlationId, { type: 'retireVersion', versionHash });
+  async retire(storyId: string, versionHash: string, actor: Actor, origin: Origin): Promise<{ readonly position: string }> {
+    const position = await this.command(storyId, actor, origin, { type: 'retireVersion', versionHash });
     this.current.delete(storyId);
     return { position };
   }
@@ -136,7 +137,7 @@ export class StoryCatalogue {
   }
 
   /** Runs a command of the story's stream and waits until everybody can read its effect; answers its position. */
-  private async command(storyId: string, actor: Actor, correlationId: string, command: StoryCommand): Promise<string> {
+  private async command(storyId: string, actor: Actor, origin: Origin, command: StoryCommand): Promise<string> {
     const outcome: CommandOutcome = await this.host.execute({
       stream: storyStream(storyId),
       // Each request is a command of its own: repeating one finds its work done and records nothing.
@@ -144,8 +145,9 @@ export class StoryCatalogue {
       digestInput: { ...command },
       command,
       actor,
-      correlationId,
+      correlationId: origin.correlationId,
       causationId: null,
+      ...(origin.trace !== undefined && { headers: origin.trace }),
     });
     if (outcome.kind === 'rejected') throw new FabulaError(storyCode(outcome.code), outcome.message, { details: { ...outcome.details } });
     const position = { logId: this.host.logId, partition: outcome.partition, offset: outcome.offset };
