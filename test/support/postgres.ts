@@ -26,11 +26,11 @@ interface ClusterFile {
 const TEMPLATE = 'fabula_template';
 const START_TIMEOUT_MS = 60_000;
 
-/** A database of its own, with every migration, for one spec file. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/** A database of its own, with every migration or `empty`, for one spec file. */
+export async function createTestDatabase({ empty = false }: { readonly empty?: boolean } = {}): Promise<TestDatabase> {
   const cluster = await testCluster();
   const name = `spec_${randomBytes(8).toString('hex')}`;
-  await asAdministrator(cluster, `create database ${name} template ${TEMPLATE}`);
+  await asAdministrator(cluster, `create database ${name}${empty ? '' : ` template ${TEMPLATE}`}`);
   const url = cluster.url(name);
   const pool = new Pool({ connectionString: url, max: 8 });
   // Idle connections end when the database is dropped by force, or when a test kills them: that is not a failure.

@@ -14,6 +14,8 @@ export interface ServerOptions {
   /** Kept by the caller when given, removed at `stop` otherwise. */
   readonly dataDir?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another build than this tree's: the folder that holds its `dist`. */
+  readonly root?: string;
 }
 
 /** A real server process, from the build, as a user would run it. */
@@ -87,10 +89,10 @@ export async function temporaryDataDir(): Promise<string> {
   return mkdtemp(path.join(os.tmpdir(), 'fabula-e2e-'));
 }
 
-function launch(dataDir: string, { databaseUrl, env }: ServerOptions): { child: ChildProcess; output: () => string } {
+function launch(dataDir: string, { databaseUrl, env, root = ROOT }: ServerOptions): { child: ChildProcess; output: () => string } {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FABULA_') && name !== 'NODE_ENV'));
   const child = spawn(process.execPath, ['--enable-source-maps', 'dist/apps/server/src/main.js'], {
-    cwd: ROOT,
+    cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...inherited,
