@@ -68,3 +68,7 @@ export class OutcomeUnknown extends Error {
 export class LogRefused extends Error {
   override readonly name = 'LogRefused';
 }
+/** A reader found a hole or a record of another place: the store was damaged from outside, and nothing may be skipped. */
+export class LogDamaged extends Error {
+  override readonly name = 'LogDamaged';
+}

@@ -21,3 +21,7 @@ export { createPostgresReleases } from './postgres/postgres-releases.js';
 export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';
 export { createKafka, kafkaConnection, KafkaFileUnreadable, type KafkaConnection, type KafkaNotice } from './kafka/kafka-client.js';
 export { BrokerFactory, type KafkajsBroker } from './kafka/kafkajs-internals.js';
+export { openKafkaLog, type KafkaLog, type KafkaLogOptions, type KafkaLogStats } from './kafka/kafka-log.js';
+export type { AppendReport } from './kafka/group-commit.js';
+export { describeTopic, ensureTopic, TopicMissing, UnsafeTopic, type TopicState, type TopicWish } from './kafka/kafka-topic.js';
+export { describeFindings, type Finding } from './kafka/topic-audit.js';

@@ -21,6 +21,8 @@ export interface Protocol<Answer> {
 }
 
 export interface EncodedRequest {
+  /** kafkajs knows its own encoders by this. */
+  readonly buf: Buffer;
   readonly buffer: Buffer;
   size(): number;
 }

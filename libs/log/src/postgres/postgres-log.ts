@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Pool, PoolClient } from 'pg';
 import { assertPartition, LARGEST_RECORD_BYTES, recordBytes, refuseOverLimits } from '../append-limits.js';
 import {
+  LogDamaged,
   LogUnavailable,
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
@@ -18,6 +19,8 @@ import { appendFailure, unavailable } from './append-outcome.js';
 import { openIdentity, refuseWithoutDurability } from './log-identity.js';
 import { TailNotifier } from './tail-notifier.js';
 
+export { LogDamaged };
+
 export interface PostgresLogOptions {
   /** Connections for appends and reads; the log takes one more of its own to listen on. Not closed by the log. */
   readonly pool: Pool;
@@ -29,11 +32,6 @@ export interface PostgresLogOptions {
   readonly pollMs?: number;
   /** Tests only: accept a database that does not flush what it commits. */
   readonly allowNotDurable?: boolean;
-}
-
-/** A reader found a hole or a record of another place: the store was damaged from outside, and nothing may be skipped. */
-export class LogDamaged extends Error {
-  override readonly name = 'LogDamaged';
 }
 
 /** Readers poll this often while the listening connection is down, in ms. */

@@ -1,0 +1,114 @@
+import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.js';
+
+/**
+ * The three requests that the log makes all day, in kafkajs' encoding. Their answers are read by kafkajs too, but not judged by it: its
+ * `parse` throws on the first partition that failed and so hides where the others were stored.
+ */
+export interface Codecs {
+  produce(topic: string, batches: readonly PartitionBatch[], timeoutMs: number): Protocol<ProduceAnswer>;
+  fetch(topic: string, from: readonly PartitionFetch[], limits: FetchLimits): Protocol<FetchAnswer>;
+  /** `when`: -1 the offset after the last record, -2 the first that is kept. */
+  offsets(topic: string, partition: number, when: -1 | -2): Protocol<OffsetsAnswer>;
+  /** Name of an error code, for people. */
+  nameOf(code: number): string;
+}
+
+export interface PartitionBatch {
+  readonly partition: number;
+  readonly messages: readonly EncodableMessage[];
+}
+export interface EncodableMessage {
+  readonly key: string;
+  readonly value: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+export interface PartitionFetch {
+  readonly partition: number;
+  readonly fetchOffset: number;
+  readonly currentLeaderEpoch: number;
+  readonly maxBytes: number;
+}
+export interface FetchLimits {
+  readonly maxWaitMs: number;
+  readonly maxBytes: number;
+}
+
+export interface ProduceAnswer {
+  readonly topics: readonly {
+    readonly topicName: string;
+    readonly partitions: readonly { readonly partition: number; readonly errorCode: number; readonly baseOffset: string }[];
+  }[];
+}
+export interface FetchAnswer {
+  readonly errorCode: number;
+  readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[];
+}
+export interface FetchedPartition {
+  readonly partition: number;
+  readonly errorCode: number;
+  readonly highWatermark: string;
+  readonly messages: readonly FetchedMessage[];
+}
+export interface FetchedMessage {
+  readonly offset: string;
+  readonly timestamp: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, Buffer | string | readonly (Buffer | string)[]>>;
+}
+export interface OffsetsAnswer {
+  readonly responses: readonly {
+    readonly partitions: readonly { readonly partition: number; readonly errorCode: number; readonly offset: string }[];
+  }[];
+}
+
+/** Uncommitted too: an offset that a foreign transaction took must be seen, or it would be a hole for ever. */
+const READ_UNCOMMITTED = 0;
+
+/** @throws KafkajsChanged */
+export async function loadCodecs(): Promise<Codecs> {
+  const produce = await codec<ProduceAnswer>('produce', 7);
+  const fetch = await codec<FetchAnswer>('fetch', 11);
+  const listOffsets = await codec<OffsetsAnswer>('listOffsets', 3);
+  const names = await errorNames();
+  return {
+    produce: (topic, batches, timeoutMs) => produce({ acks: -1, timeout: timeoutMs, topicData: [{ topic, partitions: batches }] }),
+    fetch: (topic, from, { maxWaitMs, maxBytes }) =>
+      fetch({
+        isolationLevel: READ_UNCOMMITTED,
+        maxWaitTime: maxWaitMs,
+        minBytes: 1,
+        maxBytes,
+        topics: [{ topic, partitions: from }],
+        rackId: '',
+      }),
+    offsets: (topic, partition, when) =>
+      listOffsets({ isolationLevel: READ_UNCOMMITTED, topics: [{ topic, partitions: [{ partition, timestamp: when }] }] }),
+    nameOf: (code) => names.get(code) ?? `error ${code}`,
+  };
+}
+
+async function codec<Answer>(name: string, version: number): Promise<(options: object) => Protocol<Answer>> {
+  const definition = await kafkajsFile(`protocol/requests/${name}/index.js`);
+  const make = isDefinition(definition) ? definition.protocol({ version }) : undefined;
+  if (typeof make !== 'function') throw new KafkajsChanged(`${name} request in version ${version}`);
+  return (options) => {
+    const { request, response, requestTimeout } = make(options) as Protocol<Answer>;
+    const decode = (payload: Buffer): Promise<Answer> => response.decode(payload);
+    return { request, response: { decode, parse: (answer) => Promise.resolve(answer) }, requestTimeout, logResponseError: false };
+  };
+}
+
+function isDefinition(value: unknown): value is { protocol(options: { version: number }): unknown } {
+  return typeof value === 'object' && value !== null && 'protocol' in value && typeof value.protocol === 'function';
+}
+
+async function errorNames(): Promise<Map<number, string>> {
+  const module = await kafkajsFile('protocol/error.js');
+  const list: unknown = typeof module === 'object' && module !== null && 'errorCodes' in module ? module.errorCodes : undefined;
+  const names = new Map<number, string>();
+  if (Array.isArray(list))
+    for (const one of list as { code?: unknown; type?: unknown }[])
+      if (typeof one.code === 'number' && typeof one.type === 'string') names.set(one.code, one.type);
+  return names;
+}
