@@ -7,6 +7,7 @@ import { exportStory } from '#lib/story-formats';
 import { ApiClient } from '../support/api-client.js';
 import { createTestDatabase } from '../support/postgres.js';
 import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
+import { KafkaArenaLog, PostgresArenaLog, type ArenaLog, type LogKind } from './arena-log.js';
 import { chaosStory } from './chaos-story.js';
 import { pause } from './crowd.js';
 
@@ -16,9 +17,21 @@ const KEYS = ['development-issuer.json', 'audit-signing.key'];
 export interface ArenaOptions {
   readonly servers: number;
   readonly partitions?: number;
+  /** Default `postgres`. */
+  readonly log?: LogKind;
+  /** On Kafka, instead of the run's brokers reached in one way: its `close` is the arena's. */
+  readonly kafka?: (partitions: number) => Promise<KafkaArenaLog>;
+  /** FABULA_ROLES of each server, for servers that have not all roles; the first must have `api`. */
+  readonly roles?: readonly string[];
   /** A Postgres of this arena's own, which may be killed; otherwise a database of the run's cluster. */
   readonly ownPostgres?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Builds that servers run from, where not this tree's. */
+  readonly roots?: readonly (string | undefined)[];
+  /** How many servers run from the beginning; default all. */
+  readonly startFirst?: number;
+  /** Without any table: the first server migrates it. */
+  readonly emptyDatabase?: boolean;
 }
 
 /** Real servers on one database, with everything that can be done to them; `close` takes all of it away again, whatever happened. */
@@ -28,6 +41,7 @@ export class Arena {
   /** Connection of the test's own, to look at what was stored. */
   pool!: Pool;
   databaseUrl = '';
+  log!: ArenaLog;
   private home = '';
   private readonly dataDirs: string[] = [];
   private postgres: EmbeddedPostgres | undefined;
@@ -64,14 +78,20 @@ export class Arena {
       // Connections end when Postgres is killed: that is what we are here for.
       this.pool.on('error', () => {});
     } else {
-      const database = await createTestDatabase();
+      const database = await createTestDatabase({ empty: this.options.emptyDatabase === true });
       this.databaseUrl = database.url;
       this.pool = database.pool;
       this.removeDatabase = () => database.drop();
     }
+    this.log = await this.openLog();
     await this.layOutKeys();
-    for (let i = 0; i < this.options.servers; i++) await this.startServer(i);
+    for (let i = 0; i < (this.options.startFirst ?? this.options.servers); i++) await this.startServer(i);
     await this.publishStory();
+  }
+
+  private async openLog(): Promise<ArenaLog> {
+    const { log = 'postgres', kafka = (partitions) => KafkaArenaLog.open(partitions, 1, 1) } = this.options;
+    return log === 'kafka' ? kafka(this.partitions) : new PostgresArenaLog(this.pool, this.databaseUrl, this.partitions);
   }
 
   /** Every server has the same keys: tokens of one are good for all, and all sign as one audit. */
@@ -90,13 +110,22 @@ export class Arena {
   }
 
   async startServer(i: number): Promise<ServerProcess> {
+    const roles = this.options.roles?.[i];
     const env = {
+      ...this.log.env(i),
+      ...(roles === undefined ? {} : { FABULA_ROLES: roles }),
       FABULA_PARTITIONS: String(this.partitions),
       FABULA_SAMPLE_STORIES: 'off',
       FABULA_DATABASE_CONNECTIONS: '10',
       ...this.options.env,
     };
-    const server = await ServerProcess.start({ databaseUrl: this.databaseUrl, dataDir: this.dataDirs[i] as string, env });
+    const root = this.options.roots?.[i];
+    const server = await ServerProcess.start({
+      databaseUrl: this.databaseUrl,
+      dataDir: this.dataDirs[i] as string,
+      env,
+      ...(root === undefined ? {} : { root }),
+    });
     this.servers[i] = server;
     return server;
   }
@@ -106,6 +135,13 @@ export class Arena {
     const server = this.server(i);
     this.servers[i] = undefined;
     await server.kill();
+  }
+
+  /** As Ctrl-C does: it hands over and ends. Answers the exit code. */
+  async stopServer(i: number): Promise<number | null> {
+    const server = this.server(i);
+    this.servers[i] = undefined;
+    return server.stop();
   }
 
   /** SIGSTOP: it holds what it holds, and says nothing. */
@@ -128,7 +164,7 @@ export class Arena {
     const { postgres } = this;
     const pid = postgres?.pid();
     if (postgres === undefined || pid === undefined) throw new Error('there is no Postgres that may be killed');
-    const seen = await this.appendUnderWay();
+    const seen = await this.log.appendUnderWay();
     about();
     process.kill(pid, 'SIGKILL');
     const deadline = Date.now() + 60_000;
@@ -137,33 +173,6 @@ export class Arena {
       await pause(10);
     }
     return seen;
-  }
-
-  /** Waits for a moment at which Postgres is working on an append. */
-  async appendUnderWay(): Promise<boolean> {
-    const client = await this.pool.connect();
-    try {
-      for (let i = 0; i < 400; i++) {
-        const { rowCount } = await client.query(
-          `select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%update fabula.log_partitions%' and pid <> pg_backend_pid()`,
-        );
-        if ((rowCount ?? 0) > 0) return true;
-        await pause(1);
-      }
-      return false;
-    } finally {
-      client.release();
-    }
-  }
-
-  /** Ends one database session that is at an append: its engine cannot know what became of it. False when none was. */
-  async cutAppend(): Promise<boolean> {
-    const { rows } = await this.pool.query<{ cut: boolean }>(
-      `select pg_terminate_backend(pid) as cut from pg_stat_activity
-       where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%update fabula.log_partitions%'
-       limit 1`,
-    );
-    return rows[0]?.cut === true;
   }
 
   /** A server that ended by itself, with its last words. */
@@ -175,8 +184,10 @@ export class Arena {
     return undefined;
   }
 
+  /** Where readers can be sent. */
   urls(): readonly string[] {
-    return this.servers.flatMap((server) => server?.url ?? []);
+    const { roles } = this.options;
+    return this.servers.flatMap((server, i) => (server === undefined || roles?.[i]?.includes('api') === false ? [] : server.url));
   }
   server(i: number): ServerProcess {
     const server = this.servers[i];
@@ -193,12 +204,37 @@ export class Arena {
     return new ApiClient(this.server(i).url, await this.token(roles, `arena-${roles.join('-')}`));
   }
 
-  /** Address that the owner of a partition is reached under. */
-  async ownerOf(partition: number): Promise<string | undefined> {
-    const { rows } = await this.pool.query<{ address: string }>('select address from fabula.partition_owners where partition = $1', [
-      partition,
-    ]);
-    return rows[0]?.address;
+  /** Address that the owner of each partition is reached under, as the servers see it that can be asked. */
+  async owners(): Promise<readonly (string | undefined)[]> {
+    const token = await this.token(['operator'], 'arena-operator');
+    const asked = this.servers.filter((server) => server !== undefined && !this.frozen.has(server.pid));
+    const views = await Promise.all(asked.map((server) => ownersSeenBy((server as ServerProcess).url, token)));
+    return Array.from({ length: this.partitions }, (_, partition) => {
+      const said = views.map((view) => view[partition]);
+      // Who has it knows it best.
+      return said.find((owner, i) => owner !== undefined && owner === asked[i]?.url) ?? said.find((owner) => owner !== undefined);
+    });
+  }
+
+  /** Ends when every server that readers are sent to owns something, and everything is owned by one of them. @throws when it takes too long */
+  async allOwn(): Promise<void> {
+    await until('every server to own partitions', async () => {
+      const owners = await this.owners();
+      return (
+        this.urls().every((url) => owners.includes(url)) && owners.every((owner) => owner !== undefined && this.urls().includes(owner))
+      );
+    });
+  }
+
+  /** Records in the whole log. */
+  async records(): Promise<number> {
+    const log = await this.log.open();
+    try {
+      const ends = await Promise.all(Array.from({ length: this.partitions }, (_, partition) => log.end(partition)));
+      return ends.reduce((sum, end) => sum + end, 0);
+    } finally {
+      await log.close();
+    }
   }
 
   /** The key that the notes must be signed with, and the newest notes that each server keeps outside the database. */
@@ -215,6 +251,7 @@ export class Arena {
   async close(): Promise<void> {
     for (const pid of this.frozen) process.kill(pid, 'SIGCONT');
     await Promise.all(this.servers.map((server) => server?.kill()));
+    await this.log?.close();
     if (this.postgres !== undefined) await this.pool?.end();
     await this.removeDatabase();
     await this.postgres?.stop();
@@ -249,5 +286,33 @@ function isAlive(pid: number): boolean {
   } catch {
     // Ours to signal, so the only reason to fail is that it is gone.
     return false;
+  }
+}
+
+const SEEN_WITHIN_MS = 2_000;
+const UNTIL_MS = 60_000;
+
+/** @returns by partition; nothing from one that does not answer */
+async function ownersSeenBy(url: string, token: string): Promise<readonly (string | undefined)[]> {
+  try {
+    const response = await fetch(`${url}/admin/projections`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(SEEN_WITHIN_MS),
+    });
+    const { partitions } = (await response.json()) as { partitions: readonly { partition: number; owner: string | null }[] };
+    const owners: (string | undefined)[] = [];
+    for (const { partition, owner } of partitions) owners[partition] = owner === 'self' ? url : (owner ?? undefined);
+    return owners;
+  } catch {
+    // It is starting, stopping, cut off: it has no view.
+    return [];
+  }
+}
+
+export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + UNTIL_MS;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`waited ${UNTIL_MS} ms for ${what}`);
+    await pause(50);
   }
 }

@@ -6,6 +6,7 @@ import { countsOf, Crowd } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
+import { onEachLog } from './on-each-log.js';
 import { notEnough, turnsAfterLastFault } from './outcome-table.js';
 
 const CLIENTS = 64;
@@ -28,12 +29,14 @@ const OUTCOMES = [
   'refused CHOICE_LOCKED',
 ];
 
-describe('64 clients that fight over 8 playthroughs through two servers', () => {
+onEachLog('64 clients that fight over 8 playthroughs through several servers', ({ log, row }) => {
+  const servers = log === 'kafka' ? 3 : 2;
   let arena: Arena;
   let crowd: Crowd | undefined;
   beforeAll(async () => {
-    arena = await Arena.open({ servers: 2 });
-  }, 120_000);
+    arena = await Arena.open({ servers, log });
+    await arena.allOwn();
+  }, 180_000);
   afterAll(async () => {
     await crowd?.abandon();
     await arena?.close();
@@ -43,7 +46,7 @@ describe('64 clients that fight over 8 playthroughs through two servers', () => 
     'take each turn once, densely and in the order of real time, and whoever loses is told TURN_STALE',
     async () => {
       const history = new History();
-      const figures = await verified('5 contention', async () => {
+      const figures = await verified(row('5 contention'), async () => {
         crowd = new Crowd({
           problem: () => arena.problem(),
           ...{
@@ -57,18 +60,18 @@ describe('64 clients that fight over 8 playthroughs through two servers', () => 
         });
         const begun = performance.now();
         await crowd.start();
-        const report = progress('5 contention');
+        const report = progress(row('5 contention'));
         const short = (): string[] => notEnough(history, { turns: 5_000, outcomes: OUTCOMES });
         while (history.acceptedTurns < TURNS || (short().length > 0 && history.acceptedTurns < TURNS * 3)) {
           await crowd.turns(STEP, 120_000);
           report(history.acceptedTurns, TURNS, 'turns');
-          if (history.acceptedTurns < TURNS * FAULTS_UNTIL && (await arena.appendUnderWay()) && (await arena.cutAppend())) {
+          if (history.acceptedTurns < TURNS * FAULTS_UNTIL && (await arena.log.appendUnderWay()) && (await arena.log.cutAppend())) {
             history.fault('append cut off');
           }
         }
         await crowd.stop();
         const seconds = (performance.now() - begun) / 1_000;
-        const owners = new Set(await Promise.all([0, 1, 2, 3].map((partition) => arena.ownerOf(partition))));
+        const owners = new Set(await arena.owners());
         await settle(arena);
         const { truth, wrong, records, leaves } = await checkDerived(arena);
         const violations = [...wrong, ...checkHistory(history, truth.playthroughs), ...losersWithoutWinner(history), ...short()];
@@ -76,9 +79,9 @@ describe('64 clients that fight over 8 playthroughs through two servers', () => 
         if (after < (isLong ? 100 : 20)) violations.push(`only ${after} turns after the last fault`);
         if (history.faults.length === 0) violations.push('no append was cut off');
         expect(violations).toEqual([]);
-        expect(owners.size).toBe(2);
+        expect(owners.size).toBe(servers);
         return {
-          ...{ clients: CLIENTS, playthroughs: PLAYTHROUGHS, servers: 2, attempts: history.attempts.length },
+          ...{ clients: CLIENTS, playthroughs: PLAYTHROUGHS, servers, attempts: history.attempts.length },
           ...{ acceptedTurns: history.acceptedTurns, turnsPerSecond: Math.round(history.acceptedTurns / seconds), violations: 0 },
           ...{ appendsCutOff: history.faults.length, turnsAfterLastFault: after },
           ...{ records, leaves, verdictsConflict: truth.verdicts.conflict, verdictsDuplicate: truth.verdicts.duplicate },

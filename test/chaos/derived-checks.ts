@@ -1,5 +1,5 @@
 import { Auditor, MemoryAuditStore, PostgresAuditStore, verifyStore } from '#lib/audit';
-import { openPostgresLog, type EventLog } from '#lib/log';
+import type { EventLog } from '#lib/log';
 import { systemClock, systemTimers } from '#lib/platform';
 import { foldLog, LiveGeneration, PostgresProjection, readModelDigest } from '#lib/projections';
 import type { Arena } from './arena.js';
@@ -22,7 +22,7 @@ export interface Checked {
 
 /** Waits until nothing is appended any more and read models and audit trees have taken everything. @throws when they do not. */
 export async function settle(arena: Arena): Promise<void> {
-  const log = await openPostgresLog({ pool: arena.pool, partitions: arena.partitions });
+  const log = await arena.log.open();
   try {
     const projection = new PostgresProjection(arena.pool, new LiveGeneration(arena.pool, systemClock));
     const store = new PostgresAuditStore(arena.pool);
@@ -48,7 +48,7 @@ export async function settle(arena: Arena): Promise<void> {
 
 /** Read models and audit trees of the arena against a fold of its log from offset 0. Run it when nothing moves any more. */
 export async function checkDerived(arena: Arena): Promise<Checked> {
-  const log = await openPostgresLog({ pool: arena.pool, partitions: arena.partitions });
+  const log = await arena.log.open();
   try {
     const truth = await foldTruth(log);
     const wrong = [...truth.broken];

@@ -6,6 +6,7 @@ import { countsOf, Crowd } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
+import { onEachLog } from './on-each-log.js';
 import { cutOffs, notEnough, turnsAfterLastFault } from './outcome-table.js';
 
 const READERS = 16;
@@ -28,11 +29,12 @@ const OUTCOMES = [
   'refused TURN_STALE',
 ];
 
-describe('SIGKILL of the server and of Postgres under load', () => {
+onEachLog('SIGKILL of servers and of Postgres under load', ({ log, row }) => {
+  const servers = log === 'kafka' ? 3 : 1;
   let arena: Arena;
   let crowd: Crowd | undefined;
   beforeAll(async () => {
-    arena = await Arena.open({ servers: 1, ownPostgres: true });
+    arena = await Arena.open({ servers, log, ownPostgres: true });
   }, 180_000);
   afterAll(async () => {
     await crowd?.abandon();
@@ -43,7 +45,7 @@ describe('SIGKILL of the server and of Postgres under load', () => {
     'loses no acknowledged turn and doubles none, and read models and audit trees are those of a fold from 0',
     async () => {
       const history = new History();
-      const figures = await verified(ROW, async () => {
+      const figures = await verified(row(ROW), async () => {
         const readers = await arena.readers(READERS);
         crowd = new Crowd({
           problem: () => arena.problem(),
@@ -56,16 +58,17 @@ describe('SIGKILL of the server and of Postgres under load', () => {
           habits: HABITS,
         });
         await crowd.start();
-        const report = progress(ROW);
+        const report = progress(row(ROW));
         const backAfter: number[] = [];
         let seen = 0;
         for (const [i, fault] of FAULTS.entries()) {
           await crowd.turns(TURNS_BETWEEN, 300_000);
           if (fault === 'server') {
-            await arena.appendUnderWay();
+            const victim = i % servers;
+            await arena.log.appendUnderWay();
             history.fault('server');
-            await arena.killServer(0);
-            await arena.startServer(0);
+            await arena.killServer(victim);
+            await arena.startServer(victim);
           } else if (await arena.killPostgres(() => history.fault('postgres'))) seen++;
           await crowd.turns(1, 120_000);
           backAfter.push(Math.round(performance.now() - (history.faults.at(-1)?.at ?? 0)));
@@ -94,6 +97,7 @@ describe('SIGKILL of the server and of Postgres under load', () => {
           ...{
             serverKills: history.of('fault server'),
             postgresKills: history.of('fault postgres'),
+            servers,
             clients: DEVICES,
             playthroughs: READERS,
           },

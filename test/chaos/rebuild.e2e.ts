@@ -1,4 +1,3 @@
-import { openPostgresLog } from '#lib/log';
 import { isLong } from '../support/requirement.js';
 import type { ApiClient } from '../support/api-client.js';
 import { progress, verified } from '../support/verification.js';
@@ -9,6 +8,7 @@ import { countsOf, Crowd, pause } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
+import { onEachLog } from './on-each-log.js';
 import { cutOffs, notEnough, turnsAfterLastFault } from './outcome-table.js';
 
 const PARTITIONS = 4;
@@ -37,12 +37,12 @@ interface Projections {
   };
 }
 
-describe('A rebuild of the read models under load, with the server that does it killed half-way', () => {
+onEachLog('A rebuild of the read models under load, with the server that does it killed half-way', ({ log, row }) => {
   let arena: Arena;
   let crowd: Crowd | undefined;
   let reading: Reading | undefined;
   beforeAll(async () => {
-    arena = await Arena.open({ servers: 2, partitions: PARTITIONS });
+    arena = await Arena.open({ servers: log === 'kafka' ? 3 : 2, log, partitions: PARTITIONS });
   }, 180_000);
   afterAll(async () => {
     await reading?.stop();
@@ -54,9 +54,9 @@ describe('A rebuild of the read models under load, with the server that does it 
     'goes on where it was, comes out equal, and is switched to while every read is answered',
     async () => {
       const history = new History();
-      const figures = await verified(ROW, async () => {
-        const log = await openPostgresLog({ pool: arena.pool, partitions: PARTITIONS });
-        const past = await appendPast(log, PAST.playthroughs, PAST.turns).finally(() => log.close());
+      const figures = await verified(row(ROW), async () => {
+        const beside = await arena.log.open();
+        const past = await appendPast(beside, PAST.playthroughs, PAST.turns).finally(() => beside.close());
         await settle(arena);
         const readers = await arena.readers(READERS);
         crowd = new Crowd({
@@ -74,7 +74,7 @@ describe('A rebuild of the read models under load, with the server that does it 
         await crowd.start();
         // Server 1 is never killed: it must answer every read, whatever happens beside it.
         reading = new Reading(await arena.api(['reader'], 1), await arena.api(['author'], 1), arena.server(1).url, crowd);
-        const report = progress(ROW);
+        const report = progress(row(ROW));
         const resumed: string[] = [];
         const steps: number[] = [];
         for (let round = 0; round < ROUNDS; round++) {
@@ -85,7 +85,7 @@ describe('A rebuild of the read models under load, with the server that does it 
           const live = (await projections(operator)).generations.filter(({ state }) => state === 'live');
           expect(live.map(({ n }) => n)).toEqual([generation]);
           // It folded what was missing, not everything again.
-          const all = await recordsOf(arena);
+          const all = await arena.records();
           expect(done.report?.records ?? Infinity).toBeLessThanOrEqual(all - at);
           resumed.push(`generation ${generation} killed at ${at}, then ${done.report?.records} of ${all}`);
           steps.push(seen);
@@ -123,7 +123,7 @@ async function killedHalfWay(arena: Arena, history: History): Promise<{ readonly
     const operator = await arena.api(['operator'], 0);
     const { status } = await operator.rest('POST', '/admin/projections/rebuild');
     expect(status).toBe(202);
-    const total = await recordsOf(arena);
+    const total = await arena.records();
     for (;;) {
       const building = await buildingPosition(arena);
       if (building !== undefined && building.at > total / 4) {
@@ -179,11 +179,6 @@ async function buildingPosition(arena: Arena): Promise<{ readonly n: number; rea
     `select coalesce(sum(next_offset), 0) as at from projection_${n}.positions`,
   );
   return { n, at: Number(positions[0]?.at ?? 0) };
-}
-
-async function recordsOf(arena: Arena): Promise<number> {
-  const { rows } = await arena.pool.query<{ records: string }>('select sum(next_offset) as records from fabula.log_partitions');
-  return Number(rows[0]?.records ?? 0);
 }
 
 /** Reads that go on all the time at one server; each must be answered. */

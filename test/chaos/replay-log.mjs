@@ -1,14 +1,19 @@
 // A process of its own that knows nothing but the log: folds every playthrough from offset 0 and prints, per stream, how many accepted
-// records it has and one SHA-256 over `<version> <turn> <state hash>` of each. Usage: node test/chaos/replay-log.mjs DATABASE_URL PARTITIONS
+// records it has and one SHA-256 over `<version> <turn> <state hash>` of each. Usage:
+// node test/chaos/replay-log.mjs PARTITIONS postgres DATABASE_URL, or PARTITIONS kafka BROKERS TOPIC
 import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { admissible, admit, decodeRecord, EMPTY_HEAD } from '#lib/decision';
-import { openPostgresLog } from '#lib/log';
+import { openKafkaLog, openPostgresLog } from '#lib/log';
 import { applyRecorded, stateHash } from '#lib/playthrough';
 
-const [url, partitions] = process.argv.slice(2);
-const pool = new pg.Pool({ connectionString: url, max: 2 });
-const log = await openPostgresLog({ pool, partitions: Number(partitions) });
+const [count, kind, where, topic] = process.argv.slice(2);
+const partitions = Number(count);
+const pool = kind === 'postgres' ? new pg.Pool({ connectionString: where, max: 2 }) : undefined;
+const log =
+  pool === undefined
+    ? await openKafkaLog({ connection: { brokers: where.split(','), clientId: 'replay' }, topic, partitions, expectExisting: true })
+    : await openPostgresLog({ pool, partitions });
 for (let partition = 0; partition < log.partitions; partition++) {
   const streams = new Map();
   for await (const { records } of log.read(partition, 0, { upTo: await log.end(partition) })) {
@@ -30,4 +35,4 @@ for (let partition = 0; partition < log.partitions; partition++) {
   for (const [name, { accepted, sha256 }] of streams) process.stdout.write(`${name} ${accepted} ${sha256.digest('hex')}\n`);
 }
 await log.close();
-await pool.end();
+await pool?.end();
