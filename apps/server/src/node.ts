@@ -2,18 +2,15 @@ import path from 'node:path';
 import type { Pool } from 'pg';
 import { partitionOf } from '#lib/decision';
 import {
-  createPostgresOwnership,
   Engine,
   ForwardingEngine,
   PostgresContentStore,
-  SoleOwnership,
   type Change,
   type CommandOutcome,
   type CommandRequest,
   type Ownership,
-  type PartitionWork,
 } from '#lib/engine';
-import { createMemoryLog, openPostgresLog, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createPostgresReleases, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
 import {
   createAuth,
   createPool,
@@ -32,11 +29,12 @@ import {
 } from '#lib/platform';
 import { playthroughStream, stateHash, type PlaythroughState } from '#lib/playthrough';
 import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#lib/privacy';
-import { createReadSide, encodePosition, type PositionWaiter, type ReadModels } from '#lib/projections';
+import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type ReadModels } from '#lib/projections';
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
+import { openLogOfRecord } from './log-of-record.js';
 import { NodeMetrics } from './metrics.js';
 import { observe, type RoleOwners } from './node-metrics.js';
 import { ObservedLog } from './observed-log.js';
@@ -80,6 +78,7 @@ export class FabulaNode {
     readonly contents: StoryContents,
     readonly transport: InternalTransport,
     readonly projections: ProjectionService,
+    readonly deadLetters: DeadLetters,
     readonly audit: AuditService,
     private readonly engine: Engine,
     private readonly commands: ForwardingEngine,
@@ -92,7 +91,7 @@ export class FabulaNode {
     this.stories = new StoryCatalogue(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
-    observe({ metrics, pool, log, reads, engine, projections, audit, owners: this.owners() });
+    observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, owners: this.owners() });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -114,7 +113,7 @@ export class FabulaNode {
       onIdleError: (error) => logger.debug({ error }, 'an idle database connection ended'),
     });
     const tracing = await openTracing({ endpoint: config.otlpEndpoint, instance: address });
-    const log = await openLog(config, pool);
+    const { log, share } = await openLogOfRecord({ config, pool, databaseUrl, logger, alarm });
     const onAppended = metrics.appended.bind(metrics);
     const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
@@ -125,7 +124,7 @@ export class FabulaNode {
     const content = new PostgresContentStore(pool);
     const projecting = new PacedReads(systemTimers, PROJECT_EVERY_MS);
     const auditing = new PacedReads(systemTimers, AUDIT_EVERY_MS);
-    const { projection, cold, reads, waiter } = createReadSide({
+    const { live, projection, cold, reads, waiter } = createReadSide({
       pool,
       logId,
       partitions: log.partitions,
@@ -133,8 +132,11 @@ export class FabulaNode {
       timers: systemTimers,
       onWait: (partition) => projecting.hurry(partition),
     });
+    const releases = createPostgresReleases(pool, logId);
+    const deadLetters = new DeadLetters({ pool, logId, live, projection });
     const engine = new Engine({
       log: observed.appended(),
+      releases,
       clock: systemClock,
       timers: systemTimers,
       ids: systemIds,
@@ -157,6 +159,9 @@ export class FabulaNode {
       databaseUrl,
       logger,
       alarm,
+      releases,
+      deadLetters,
+      metrics,
     });
     const audit = await AuditService.open({
       config,
@@ -164,26 +169,16 @@ export class FabulaNode {
       pool,
       log: observed.followed(auditing.of(log), 'auditor', 'at-next'),
       logId,
+      releases,
       address,
       alarm,
     });
     const transport = await InternalTransport.open(pool);
-    const share = (work: PartitionWork): Ownership =>
-      config.log === 'memory'
-        ? new SoleOwnership(log.partitions)
-        : createPostgresOwnership({
-            work,
-            connection: { connectionString: databaseUrl },
-            partitions: log.partitions,
-            timers: systemTimers,
-            observer: !has(config, work),
-            onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
-          });
     // Each by itself: processes with other roles, or with none of these, leave no partition without its projector or auditor.
     const follows: Follow[] = [];
-    if (has(config, 'projector')) follows.push({ role: 'projector', ownership: share('projector'), service: projections });
-    if (has(config, 'auditor')) follows.push({ role: 'auditor', ownership: share('auditor'), service: audit });
-    const ownership = share('engine');
+    if (has(config, 'projector')) follows.push({ role: 'projector', ownership: share('projector', false), service: projections });
+    if (has(config, 'auditor')) follows.push({ role: 'auditor', ownership: share('auditor', false), service: audit });
+    const ownership = share('engine', !has(config, 'engine'));
     const commands = new ForwardingEngine({
       engine,
       ownership,
@@ -212,6 +207,7 @@ export class FabulaNode {
       new StoryContents(content),
       transport,
       projections,
+      deadLetters,
       audit,
       engine,
       commands,
@@ -379,17 +375,6 @@ function isPlaythrough(state: unknown): state is PlaythroughState {
 }
 
 const has = (config: Config, role: ProcessRole): boolean => config.roles.includes(role);
-
-async function openLog(config: Config, pool: Pool): Promise<EventLog> {
-  switch (config.log) {
-    case 'postgres':
-      return openPostgresLog({ pool, partitions: config.partitions });
-    case 'memory':
-      return createMemoryLog({ partitions: config.partitions, clock: systemClock });
-    default:
-      throw new Error(`FABULA_LOG=${config.log} is not in this version; postgres and memory are`);
-  }
-}
 
 /** A share of the partitions, and what follows them. */
 interface Follow {

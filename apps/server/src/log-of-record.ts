@@ -1,0 +1,103 @@
+import type { Pool } from 'pg';
+import {
+  createKafkaOwnership,
+  createPostgresOwnership,
+  SoleOwnership,
+  type Ownership,
+  type PartitionWork,
+  type Rebalance,
+} from '#lib/engine';
+import {
+  createMemoryLog,
+  describeFindings,
+  kafkaConnection,
+  openKafkaLog,
+  openPostgresLog,
+  type AppendReport,
+  type EventLog,
+} from '#lib/log';
+import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+
+export interface LogOfRecordOptions {
+  readonly config: Config;
+  readonly pool: Pool;
+  readonly databaseUrl: string;
+  readonly logger: Logger;
+  readonly alarm: (message: string) => void;
+  /** After each request to Kafka that appends. */
+  readonly onProduced?: (report: AppendReport) => void;
+  readonly onRebalance?: (work: PartitionWork, rebalance: Rebalance) => void;
+}
+
+/** The log that was configured, and how the processes on it share its partitions. */
+export interface LogOfRecord {
+  readonly log: EventLog;
+  /** @param observer only looks who has what */
+  share(work: PartitionWork, observer: boolean): Ownership;
+}
+
+/** @throws UnsafeTopic, PartitionCountDiffers, NotDurable, … : what is wrong with the log, and what mends it */
+export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogOfRecord> {
+  const { config, pool } = options;
+  switch (config.log) {
+    case 'memory': {
+      const log = createMemoryLog({ partitions: config.partitions, clock: systemClock });
+      return { log, share: () => new SoleOwnership(log.partitions) };
+    }
+    case 'postgres': {
+      const log = await openPostgresLog({ pool, partitions: config.partitions });
+      return { log, share: sharedThroughPostgres(options, log) };
+    }
+    case 'eventstoredb':
+      throw new Error('FABULA_LOG=eventstoredb is not in this version');
+    case 'kafka':
+      return onKafka(options);
+  }
+}
+
+/** Sessions of the database that everything derived lives in. */
+function sharedThroughPostgres({ databaseUrl, logger }: LogOfRecordOptions, log: EventLog): LogOfRecord['share'] {
+  return (work, observer) =>
+    createPostgresOwnership({
+      work,
+      connection: { connectionString: databaseUrl },
+      partitions: log.partitions,
+      timers: systemTimers,
+      observer,
+      onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
+    });
+}
+
+async function onKafka({ config, logger, alarm, onProduced, onRebalance }: LogOfRecordOptions): Promise<LogOfRecord> {
+  const connection = await kafkaConnection(config);
+  const topic = config.kafkaTopic;
+  const log = await openKafkaLog({
+    connection,
+    topic,
+    partitions: config.partitions,
+    allowUnsafe: config.kafkaAllowUnsafe,
+    onNotice: ({ message, details }) => logger.debug({ from: 'kafkajs', ...details }, message),
+    onReconnect: (broker) => logger.info({ broker }, 'connected to the broker again'),
+    ...(onProduced === undefined ? {} : { onAppend: onProduced }),
+  });
+  if (log.findings.length > 0) alarm(`accepted because FABULA_KAFKA_ALLOW_UNSAFE=on. ${describeFindings(topic, log.findings)}`);
+  return {
+    log,
+    share: (work, observer) =>
+      createKafkaOwnership({
+        kafka: connection,
+        topic,
+        work,
+        partitions: log.partitions,
+        timers: systemTimers,
+        clock: systemClock,
+        ids: systemIds,
+        observer,
+        onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
+        onRebalance: (rebalance) => {
+          logger.info({ work, ...rebalance }, 'the partitions were shared anew');
+          onRebalance?.(work, rebalance);
+        },
+      }),
+  };
+}
