@@ -64,6 +64,7 @@ const TOPIC = 2; // kafkajs' ConfigResourceTypes is a const that exists only onc
 const DEFAULT_CONFIG = 5;
 const SETTLE_MS = 30_000;
 const POLL_MS = 50;
+const SETTINGS_PATIENCE_MS = 5_000;
 const UNKNOWN_TOPIC = 3;
 
 /**
@@ -199,12 +200,17 @@ async function stateOf(admin: Admin, wish: Pick<TopicWish, 'name' | 'retentionMs
 }
 
 async function settingsOf(admin: Admin, topic: string): Promise<TopicState['settings']> {
+  const deadline = Date.now() + SETTINGS_PATIENCE_MS;
   let described;
-  try {
-    described = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] });
-  } catch (error) {
-    throw new LogUnavailable(`The settings of topic ${topic} cannot be read: ${errorText(error)}`, { cause: error });
-  }
+  while (described === undefined)
+    try {
+      described = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] });
+    } catch (error) {
+      // A broker that is asked right after the topic was created may not have heard of it yet.
+      if (Date.now() > deadline)
+        throw new LogUnavailable(`The settings of topic ${topic} cannot be read: ${errorText(error)}`, { cause: error });
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
   const settings = new Map<string, { value: string; inherited: boolean }>();
   for (const { configEntries } of described.resources)
     for (const { configName, configValue, configSource } of configEntries) {
