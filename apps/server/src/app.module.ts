@@ -10,6 +10,7 @@ import { RolesGuard } from './http/roles.js';
 import { FabulaNode } from './node.js';
 import { playCommandHandlers } from './play/commands.js';
 import { playQueryHandlers } from './play/queries.js';
+import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
 import { AuditController } from './rest/audit.controller.js';
@@ -40,7 +41,13 @@ export class ApiModule {
     return {
       module: ApiModule,
       imports: [CqrsModule.forRoot(), GraphQLModule.forRoot(graphqlOptions(root, logger))],
-      controllers: [AdminStoriesController, AdminPlaythroughsController, AdminProjectionsController, AuditController],
+      controllers: [
+        AdminStoriesController,
+        AdminPlaythroughsController,
+        AdminProjectionsController,
+        AdminDeadLettersController,
+        AuditController,
+      ],
       providers: [PlayResolver, LibraryResolver, ...playCommandHandlers, ...playQueryHandlers],
     };
   }

@@ -174,6 +174,24 @@ export const METRICS = {
     help: 'Streams held back because one of their records cannot be applied',
     reading: 'alert above 0; `fabula projection parked` lists them',
   },
+  fabula_dead_letters: {
+    kind: 'gauge',
+    labels: ['kind', 'status'],
+    help: 'Records that could not be used, by what became of them',
+    reading: 'alert on `open` above 0; `fabula log dead-letters list` shows them',
+  },
+  fabula_dead_letters_total: {
+    kind: 'counter',
+    labels: ['kind'],
+    help: 'Records that could not be used, as the projector of this process met them',
+    reading: '`unknown-envelope` stops a partition; a rise means that something writes to the log that should not',
+  },
+  fabula_drift_total: {
+    kind: 'counter',
+    labels: ['what', 'type'],
+    help: 'What accepted records hold beyond the schemas of this build: `unknown_field`, `unknown_header`, `unknown_type`, `unknown_version`',
+    reading: 'rises while a newer version writes, or something else than Fabula; `type` is the event type, `record` or `other`',
+  },
   fabula_database_connections: {
     kind: 'gauge',
     labels: ['state'],

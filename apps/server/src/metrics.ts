@@ -29,6 +29,8 @@ export class NodeMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   });
   private readonly rebalances = new Counter({ ...this.entry('fabula_rebalances_total'), labelNames: ['group'] });
+  private readonly deadLetters = new Counter({ ...this.entry('fabula_dead_letters_total'), labelNames: ['kind'] });
+  private readonly drifts = new Counter({ ...this.entry('fabula_drift_total'), labelNames: ['what', 'type'] });
   private readonly alarms = new Counter(this.entry('fabula_alarms_total'));
   private readonly subscriptions = new Gauge(this.entry('fabula_subscriptions'));
 
@@ -52,6 +54,12 @@ export class NodeMetrics {
   subscribed(): () => void {
     this.subscriptions.inc();
     return () => this.subscriptions.dec();
+  }
+  deadLetter(kind: string): void {
+    this.deadLetters.inc({ kind });
+  }
+  drift({ what, type, count }: { readonly what: string; readonly type: string; readonly count: number }): void {
+    this.drifts.inc({ what, type }, count);
   }
   alarm(): void {
     this.alarms.inc();

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import type { Engine } from '#lib/engine';
 import type { EventLog, Offset } from '#lib/log';
 import { systemClock, systemTimers, type Clock, type Timers } from '#lib/platform';
-import type { ReadModels } from '#lib/projections';
+import { DEAD_LETTER_KINDS, type DeadLetters, type ReadModels } from '#lib/projections';
 import type { AuditService } from './audit/audit-service.js';
 import type { NodeMetrics, Sample } from './metrics.js';
 import type { ProjectionService } from './projections/projection-service.js';
@@ -14,6 +14,7 @@ export interface ObservedNode {
   readonly reads: ReadModels;
   readonly engine: Engine;
   readonly projections: ProjectionService;
+  readonly deadLetters: DeadLetters;
   readonly audit: AuditService;
   /** Who has which partition, by role of this process. */
   readonly owners: readonly RoleOwners[];
@@ -41,7 +42,7 @@ interface Followed {
 }
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
-export function observe({ metrics, pool, log, reads, engine, projections, audit, owners }: ObservedNode): void {
+export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, owners }: ObservedNode): void {
   const { now } = systemClock;
   const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
 
@@ -112,6 +113,16 @@ export function observe({ metrics, pool, log, reads, engine, projections, audit,
   metrics.gauge('fabula_parked_streams', async () => {
     const count = await parked.get();
     return count === undefined ? [] : [{ labels: {}, value: count }];
+  });
+
+  const letters = new Sampled(() => deadLetters.counts());
+  metrics.gauge('fabula_dead_letters', async () => {
+    const counts = await letters.get();
+    if (counts === undefined) return [];
+    // A kind without any is 0, so that an alert can tell it from not knowing.
+    const none = DEAD_LETTER_KINDS.filter((kind) => !counts.some((one) => one.kind === kind && one.status === 'open'));
+    const known = counts.map(({ kind, status, count }) => ({ labels: { kind, status }, value: count }));
+    return [...known, ...none.map((kind) => ({ labels: { kind, status: 'open' }, value: 0 }))];
   });
 
   metrics.gauge('fabula_database_connections', () => [

@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { FabulaNode } from './node.js';
+import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
 import { AuditController } from './rest/audit.controller.js';
@@ -22,7 +23,14 @@ export function describeApi(app: NestFastifyApplication): OpenAPIObject {
 }
 
 @Module({
-  controllers: [AdminStoriesController, AdminPlaythroughsController, AdminProjectionsController, AuditController, HealthController],
+  controllers: [
+    AdminStoriesController,
+    AdminPlaythroughsController,
+    AdminProjectionsController,
+    AdminDeadLettersController,
+    AuditController,
+    HealthController,
+  ],
   // Describing calls nothing.
   providers: [{ provide: FabulaNode, useValue: {} }],
 })

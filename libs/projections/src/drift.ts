@@ -1,5 +1,7 @@
-import type { DecisionRecord } from '#lib/decision';
+import { authoringShapes } from '#lib/authoring';
+import { knownFields, type DecisionRecord } from '#lib/decision';
 import type { StoredRecord } from '#lib/log';
+import { playthroughShapes } from '#lib/playthrough';
 import type { StreamKind } from './stream-kind.js';
 
 /** Signs in the log that something writes it which this build does not know all of; nothing is held back for the first two. */
@@ -12,8 +14,12 @@ export interface Drift {
   readonly count: number;
 }
 
-/** Fields of an event of that type and version besides `type` and `v`; undefined when that is not known. */
+/** Fields of an event of that type and version; undefined when that is not known. */
 export type KnownFields = (type: string, version: number) => ReadonlySet<string> | undefined;
+
+/** What this build's schemas name. */
+export const KNOWN_FIELDS: KnownFields = (type, version) =>
+  knownFields(playthroughShapes, type, version) ?? knownFields(authoringShapes, type, version);
 
 const RECORD_FIELDS: ReadonlySet<string> = new Set([
   'v',
@@ -49,7 +55,7 @@ export class DriftCounts {
       else {
         const known = this.knownFields(event.type, event.v);
         if (known === undefined) continue;
-        for (const field in event) if (field !== 'type' && field !== 'v' && !known.has(field)) this.add('unknown_field', event.type);
+        for (const field in event) if (!known.has(field)) this.add('unknown_field', event.type);
       }
     }
   }

@@ -1,6 +1,16 @@
 export type { BatchChanges, VerdictCounts } from './batch-changes.js';
 export { DEAD_LETTER_KINDS, type DeadLetterKind, type DeadLetterNotice } from './dead-letter.js';
-export type { Drift, DriftKind, KnownFields } from './drift.js';
+export {
+  DeadLetters,
+  type DeadLetterCount,
+  type DeadLetterDetail,
+  type DeadLetterFilter,
+  type DeadLetterRelease,
+  type DeadLetterRetry,
+  type DeadLetterStatus,
+  type DeadLetterView,
+} from './dead-letters.js';
+export { KNOWN_FIELDS, type Drift, type DriftKind, type KnownFields } from './drift.js';
 export { foldLog } from './fold-log.js';
 export { dropRetired, LiveGeneration, listGenerations, NoReadModels, RETIRED_KEPT_MS, type Generation } from './generations.js';
 export { MemoryProjection } from './memory-projection.js';

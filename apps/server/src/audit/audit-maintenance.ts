@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport } from '#lib/audit';
-import type { EventLog } from '#lib/log';
+import type { EventLog, Releases } from '#lib/log';
 import { errorText, FabulaError, systemClock, systemTimers, type Logger } from '#lib/platform';
 
 /** How far one tree is: leaves when verifying, offsets of the log when rebuilding. */
@@ -31,6 +31,7 @@ export type AuditRebuild = AuditWork<RebuiltTrees>;
 interface AuditMaintenanceOptions {
   readonly pool: Pool;
   readonly log: EventLog;
+  readonly releases: Releases;
   readonly store: AuditStore;
   readonly keeper: NoteKeeper;
   readonly verifierKey: string;
@@ -64,7 +65,7 @@ export class AuditMaintenance {
    * @throws FabulaError CONFLICT while such work is under way here, or a rebuild in another process
    */
   async startVerification(): Promise<Verification> {
-    const { store, log, keeper, verifierKey } = this.options;
+    const { store, log, releases, keeper, verifierKey } = this.options;
     await this.start(
       'shared',
       async (signal, show) => {
@@ -79,7 +80,14 @@ export class AuditMaintenance {
           show([...at.values()]);
         };
         show([...at.values()]);
-        return verifyStore({ store, vkey: verifierKey, log, outsideNotes: outside.filter((note) => note !== undefined), progress });
+        return verifyStore({
+          store,
+          vkey: verifierKey,
+          log,
+          releases,
+          outsideNotes: outside.filter((note) => note !== undefined),
+          progress,
+        });
       },
       (work) => (this.verifying = work),
       'the verification of the audit store',
@@ -92,7 +100,7 @@ export class AuditMaintenance {
    * @throws FabulaError CONFLICT while such work is under way, here or in another process
    */
   async startRebuild(): Promise<AuditRebuild> {
-    const { store, log, following } = this.options;
+    const { store, log, releases, following } = this.options;
     await this.start(
       'alone',
       async (signal, show) => {
@@ -105,6 +113,7 @@ export class AuditMaintenance {
           const heads = await rebuildTrees({
             store,
             log,
+            releases,
             timers: systemTimers,
             signal,
             progress: ({ partition, done, end }) => {

@@ -15,7 +15,7 @@ import {
   type NotaryStatus,
   type PartitionAudit,
 } from '#lib/audit';
-import type { EventLog, LogId } from '#lib/log';
+import type { EventLog, LogId, Releases } from '#lib/log';
 import { FabulaError, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
@@ -32,6 +32,7 @@ interface AuditServiceOptions {
   readonly pool: Pool;
   readonly log: EventLog;
   readonly logId: LogId;
+  readonly releases: Releases;
   /** Where this process is reached. */
   readonly address: string;
   readonly alarm: (message: string) => void;
@@ -42,6 +43,8 @@ interface AuditServiceOptions {
  * So often they look again; until then they stay stopped.
  */
 const LOOK_AGAIN_MS = 30_000;
+/** An unknown envelope may be released any moment; looking costs one query. */
+const LOOK_FOR_RELEASE_MS = 2_000;
 
 /** The audit side of one process: an auditor per followed partition, the notary, and what the audit API reads. */
 export class AuditService {
@@ -63,9 +66,9 @@ export class AuditService {
     private readonly ownKey: string,
     keeper: NoteKeeper,
   ) {
-    const { pool, log, logId, logger } = options;
+    const { pool, log, logId, logger, releases } = options;
     this.proofs = new Proofs(store, logId);
-    this.maintenance = new AuditMaintenance({ pool, log, store, keeper, verifierKey, logger, following: this });
+    this.maintenance = new AuditMaintenance({ pool, log, releases, store, keeper, verifierKey, logger, following: this });
   }
 
   static async open(options: AuditServiceOptions): Promise<AuditService> {
@@ -114,6 +117,7 @@ export class AuditService {
         log: this.options.log,
         store: this.store,
         timers: systemTimers,
+        releases: this.options.releases,
         partitions: [partition],
         onStatus: ({ state, problem }) => {
           const message = `the auditor of partition ${partition} stopped: ${problem?.message ?? 'unknown'}`;
@@ -128,7 +132,8 @@ export class AuditService {
     const run = async (): Promise<void> => {
       for (;;) {
         await followed.auditor.run(signal);
-        await pause(LOOK_AGAIN_MS, signal);
+        const [status] = followed.auditor.status();
+        await pause(status?.problem?.code === 'UNKNOWN_ENVELOPE' ? LOOK_FOR_RELEASE_MS : LOOK_AGAIN_MS, signal);
         if (signal.aborted) return;
         followed.auditor = auditorOf();
       }

@@ -1,10 +1,14 @@
 import type { Pool } from 'pg';
-import type { EventLog } from '#lib/log';
+import type { EventLog, Releases } from '#lib/log';
 import { errorText, FabulaError, systemClock, systemTimers, type Logger } from '#lib/platform';
 import {
   dropRetired,
+  KNOWN_FIELDS,
   Projector,
   rebuild,
+  type DeadLetterNotice,
+  type DeadLetters,
+  type Drift,
   type PartitionStatus,
   type PostgresProjection,
   type RebuildProgress,
@@ -22,6 +26,9 @@ interface ProjectionServiceOptions {
   readonly databaseUrl: string;
   readonly logger: Logger;
   readonly alarm: (message: string) => void;
+  readonly releases: Releases;
+  readonly deadLetters: DeadLetters;
+  readonly metrics: { deadLetter(kind: string): void; drift(drift: Drift): void };
 }
 
 /** Retired generations are looked for this often; they stay a minute longer than any reader can hold their name. */
@@ -45,14 +52,18 @@ export class ProjectionService {
     private readonly stalls: Stalls,
     private readonly options: ProjectionServiceOptions,
   ) {
-    const { pool, logger } = options;
-    const clean = (): void =>
+    const { pool, logger, deadLetters } = options;
+    const clean = (): void => {
       void dropRetired(pool).catch((error: unknown) => logger.debug({ error: errorText(error) }, 'retired generations stay for now'));
+      void deadLetters
+        .settle()
+        .catch((error: unknown) => logger.debug({ error: errorText(error) }, 'dead letters stay as they are for now'));
+    };
     this.cleaning = setInterval(clean, CLEAN_EVERY_MS).unref();
   }
 
   static async open(options: ProjectionServiceOptions): Promise<ProjectionService> {
-    const { followed, projection, logger, alarm } = options;
+    const { followed, projection, logger, alarm, releases, metrics } = options;
     const stalls = new Stalls(systemClock.now, alarm);
     const projector: Projector = await Projector.open({
       log: followed,
@@ -63,6 +74,14 @@ export class ProjectionService {
         stalls.failed(partition, projector.status()[partition]?.nextOffset ?? 0, errorText(error));
       },
       onParked: ({ stream, code, reason }, partition) => alarm(`${stream} on partition ${partition} is parked: ${code}, ${reason}`),
+      releases,
+      knownFields: KNOWN_FIELDS,
+      onDrift: (drift) => drift.forEach((one) => metrics.drift(one)),
+      onDeadLetters: (letters) => {
+        for (const { kind } of letters) metrics.deadLetter(kind);
+        const alarming = deadLetterAlarm(letters);
+        if (alarming !== undefined) alarm(alarming);
+      },
     });
     return new ProjectionService(projector, stalls, options);
   }
@@ -138,4 +157,14 @@ export class ProjectionService {
   retryParked(stream: string): Promise<RetryOutcome> {
     return this.options.projection.retryParked(stream);
   }
+}
+
+/** One alarm for all that a batch brought; parked streams have alarms of their own. */
+function deadLetterAlarm(letters: readonly DeadLetterNotice[]): string | undefined {
+  const counted = letters.filter(({ kind }) => kind === 'invalid' || kind === 'unknown-envelope');
+  const [first] = counted;
+  if (first === undefined) return undefined;
+  const { partition, offset, kind, reason } = first;
+  const more = counted.length === 1 ? '' : ` (and ${counted.length - 1} more)`;
+  return `the record at ${offset} of partition ${partition} is a dead letter, ${kind}: ${reason}${more}`;
 }
