@@ -60,7 +60,7 @@ export interface GroupConnection {
   leave(memberId: string): Promise<void>;
   /** Next offsets, for whoever looks how far the group is. */
   commit(memberId: string, generation: number, positions: ReadonlyMap<number, number>): Promise<void>;
-  /** The user data of every member's share; none while the group is being shared out. */
+  /** The user data that came with every member's share; empty ones while the group is being shared out. */
   shares(): Promise<readonly Uint8Array[]>;
   /** Racks of the partitions' leaders. */
   racks(): Promise<readonly (string | undefined)[]>;

@@ -50,9 +50,11 @@ export class GroupObserver {
     this.hurried = false;
     try {
       this.connection ??= await this.options.connect();
-      const maps = (await this.connection.shares()).flatMap((share) => decodeMap(share) ?? []);
+      const shares = await this.connection.shares();
+      const maps = shares.flatMap((share) => decodeMap(share) ?? []);
       // While the group rebalances it shows nothing; who owned partitions before still writes them.
-      if (maps.length > 0) this.map = maps.reduce((newest, map) => (map.generation > newest.generation ? map : newest));
+      if (shares.length === 0) this.map = undefined;
+      else if (maps.length > 0) this.map = maps.reduce((newest, map) => (map.generation > newest.generation ? map : newest));
     } catch (error) {
       this.drop();
       if (!this.stopped) this.options.onProblem?.('looking who owns partitions', error);

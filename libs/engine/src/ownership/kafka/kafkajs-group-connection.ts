@@ -169,7 +169,7 @@ class KafkajsGroupConnection implements GroupConnection {
     return this.ask('describe', CALL_MS, async () => {
       const { groups } = await this.coordinator.describeGroups({ groupIds: [this.groupId] });
       const shares = groups.flatMap(({ members }) => members.map(({ memberAssignment }) => memberAssignment));
-      return shares.flatMap((share) => (share.length === 0 ? [] : (this.protocol.MemberAssignment.decode(share)?.userData ?? [])));
+      return shares.map((share) => this.protocol.MemberAssignment.decode(share)?.userData ?? Buffer.alloc(0));
     });
   }
 
