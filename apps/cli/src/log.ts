@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { bigCount, wholeNumber } from './arguments.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
+import { deadLetterCommands } from './dead-letters.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
 import { duration, json, table } from './layout.js';
 import type { ProjectionStatus } from './projection.js';
@@ -51,6 +52,8 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
         throw wrongUsage('There are no topics: in this version logs are postgres or memory.');
       }),
     );
+
+  deadLetterCommands(group, cli, ending);
 }
 
 async function status(cli: Cli, options: Options): Promise<number> {
