@@ -309,10 +309,10 @@ async function ownersSeenBy(url: string, token: string): Promise<readonly (strin
   }
 }
 
-export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + UNTIL_MS;
+export async function until(what: string, holds: () => Promise<boolean>, withinMs = UNTIL_MS): Promise<void> {
+  const deadline = performance.now() + withinMs;
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`waited ${UNTIL_MS} ms for ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`);
     await pause(50);
   }
 }

@@ -20,23 +20,34 @@ export interface Checked {
   readonly rows: number;
 }
 
+/** How far everything is, per partition. */
+export interface Positions {
+  readonly ends: readonly number[];
+  readonly projector: readonly number[];
+  readonly auditor: readonly number[];
+}
+
+export async function positionsOf(arena: Arena, log: EventLog): Promise<Positions> {
+  const projection = new PostgresProjection(arena.pool, new LiveGeneration(arena.pool, systemClock));
+  const ends = await Promise.all(Array.from({ length: arena.partitions }, (_, partition) => log.end(partition)));
+  const projector = await Promise.all(ends.map(async (_, partition) => (await projection.readPosition(partition)).nextOffset));
+  const heads = new Map((await new PostgresAuditStore(arena.pool).heads()).map(({ log: name, nextOffset }) => [String(name), nextOffset]));
+  return { ends, projector, auditor: ends.map((_, partition) => heads.get(`p${partition}`) ?? 0) };
+}
+
 /** Waits until nothing is appended any more and read models and audit trees have taken everything. @throws when they do not. */
 export async function settle(arena: Arena): Promise<void> {
   const log = await arena.log.open();
   try {
-    const projection = new PostgresProjection(arena.pool, new LiveGeneration(arena.pool, systemClock));
-    const store = new PostgresAuditStore(arena.pool);
     const deadline = Date.now() + SETTLE_WITHIN_MS;
     let quietSince = Date.now();
     let last = '';
     for (;;) {
-      const ends = await Promise.all(Array.from({ length: arena.partitions }, (_, partition) => log.end(partition)));
-      const positions = await Promise.all(ends.map(async (_, partition) => (await projection.readPosition(partition)).nextOffset));
-      const heads = new Map((await store.heads()).map(({ log: name, nextOffset }) => [String(name), nextOffset]));
-      const state = JSON.stringify({ ends, positions, audit: [...heads] });
+      const { ends, projector, auditor } = await positionsOf(arena, log);
+      const state = JSON.stringify({ ends, projector, auditor });
       if (state !== last) quietSince = Date.now();
       last = state;
-      const caughtUp = ends.every((end, partition) => positions[partition] === end && (heads.get(`p${partition}`) ?? 0) === end);
+      const caughtUp = ends.every((end, partition) => projector[partition] === end && auditor[partition] === end);
       if (caughtUp && Date.now() - quietSince > QUIET_MS) return;
       if (Date.now() > deadline) throw new Error(`read models or audit do not catch up: ${state}`);
       await pause(100);

@@ -36,8 +36,8 @@ onEachLog('Random play', ({ log: kind, row }) => {
     await database?.drop();
   }, 60_000);
 
-  // Of what is the same on every log, Kafka's short form plays two stories again.
-  it.each(kind === 'kafka' && !isLong ? stories.slice(0, 2) : stories)(
+  // Of what is the same on every log, Kafka's short form plays one story again.
+  it.each(kind === 'kafka' && !isLong ? stories.slice(0, 1) : stories)(
     'of $name: each state hash told is that of a fold of the log, here and in a process that knows nothing else',
     async (story) => {
       arenaLog =
@@ -162,7 +162,8 @@ class AppendCutter {
     const end = (): void => void (this.ended = true);
     over.then(end, end);
     while (!this.ended && !enough()) {
-      await pause(isLong ? 250 : 100);
+      // A reader's append waits for the next connection: cut off all the time, nobody would get far.
+      await pause(isLong || this.log.where[0] === 'kafka' ? 250 : 100);
       if (await this.log.cutAppend()) this.cut++;
     }
   }
