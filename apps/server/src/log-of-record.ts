@@ -3,6 +3,7 @@ import {
   createKafkaOwnership,
   createPostgresOwnership,
   SoleOwnership,
+  type KafkaOwnership,
   type Ownership,
   type PartitionWork,
   type Rebalance,
@@ -15,6 +16,7 @@ import {
   openPostgresLog,
   type AppendReport,
   type EventLog,
+  type Offset,
 } from '#lib/log';
 import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 
@@ -34,7 +36,11 @@ export interface LogOfRecord {
   readonly log: EventLog;
   /** @param observer only looks who has what */
   share(work: PartitionWork, observer: boolean): Ownership;
+  /** Shows tools for Kafka how far a role of this process is; never waits, and nothing depends on it. */
+  tellLag(work: PartitionWork, positions: ReadonlyMap<number, Offset>): void;
 }
+
+const tellNobody = (): void => undefined;
 
 /** @throws UnsafeTopic, PartitionCountDiffers, NotDurable, … : what is wrong with the log, and what mends it */
 export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogOfRecord> {
@@ -42,11 +48,11 @@ export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogO
   switch (config.log) {
     case 'memory': {
       const log = createMemoryLog({ partitions: config.partitions, clock: systemClock });
-      return { log, share: () => new SoleOwnership(log.partitions) };
+      return { log, share: () => new SoleOwnership(log.partitions), tellLag: tellNobody };
     }
     case 'postgres': {
       const log = await openPostgresLog({ pool, partitions: config.partitions });
-      return { log, share: sharedThroughPostgres(options, log) };
+      return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
     }
     case 'eventstoredb':
       throw new Error('FABULA_LOG=eventstoredb is not in this version');
@@ -81,10 +87,12 @@ async function onKafka({ config, logger, alarm, onProduced, onRebalance }: LogOf
     ...(onProduced === undefined ? {} : { onAppend: onProduced }),
   });
   if (log.findings.length > 0) alarm(`accepted because FABULA_KAFKA_ALLOW_UNSAFE=on. ${describeFindings(topic, log.findings)}`);
+  const shares = new Map<PartitionWork, KafkaOwnership>();
   return {
     log,
-    share: (work, observer) =>
-      createKafkaOwnership({
+    tellLag: (work, positions) => shares.get(work)?.commitLag(positions),
+    share(work, observer) {
+      const ownership = createKafkaOwnership({
         kafka: connection,
         topic,
         work,
@@ -98,6 +106,9 @@ async function onKafka({ config, logger, alarm, onProduced, onRebalance }: LogOf
           logger.info({ work, ...rebalance }, 'the partitions were shared anew');
           onRebalance?.(work, rebalance);
         },
-      }),
+      });
+      shares.set(work, ownership);
+      return ownership;
+    },
   };
 }

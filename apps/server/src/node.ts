@@ -113,7 +113,14 @@ export class FabulaNode {
       onIdleError: (error) => logger.debug({ error }, 'an idle database connection ended'),
     });
     const tracing = await openTracing({ endpoint: config.otlpEndpoint, instance: address });
-    const { log, share } = await openLogOfRecord({ config, pool, databaseUrl, logger, alarm });
+    const { log, share, tellLag } = await openLogOfRecord({
+      config,
+      pool,
+      databaseUrl,
+      logger,
+      alarm,
+      onRebalance: (work) => metrics.rebalanced(work),
+    });
     const onAppended = metrics.appended.bind(metrics);
     const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
@@ -192,6 +199,8 @@ export class FabulaNode {
       onAlarm: alarm,
     });
     projections.onCommit(waiter.committed);
+    projections.onCommit(({ partition, to }) => tellLag('projector', new Map([[partition, to]])));
+    audit.onCommit(({ partition, to }) => tellLag('auditor', new Map([[partition, to]])));
     projections.onCommit(({ partition, to }) => observed.committed('projector', partition, to));
     return new FabulaNode(
       config,

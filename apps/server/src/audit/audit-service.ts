@@ -52,6 +52,7 @@ export class AuditService {
   readonly maintenance: AuditMaintenance;
   /** What this process is to follow, whether it just does or not. */
   private readonly wanted = new Set<number>();
+  private readonly listeners = new Set<(commit: { readonly partition: number; readonly to: number }) => void>();
   private paused = false;
   private readonly followed = new Map<number, Followed>();
   private notaryRun: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
@@ -119,7 +120,8 @@ export class AuditService {
         timers: systemTimers,
         releases: this.options.releases,
         partitions: [partition],
-        onStatus: ({ state, problem }) => {
+        onStatus: ({ state, problem, nextOffset }) => {
+          for (const listener of this.listeners) listener({ partition, to: nextOffset });
           const message = `the auditor of partition ${partition} stopped: ${problem?.message ?? 'unknown'}`;
           if (state !== 'stopped' || alarmed === message) return;
           alarmed = message;
@@ -200,6 +202,11 @@ export class AuditService {
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
     await Promise.all([...this.wanted].map((partition) => this.leave(partition)));
+  }
+
+  /** Told where an auditor stands whenever that changes. */
+  onCommit(listener: (commit: { readonly partition: number; readonly to: number }) => void): void {
+    this.listeners.add(listener);
   }
 
   status(): readonly PartitionAudit[] {
