@@ -1,7 +1,7 @@
 import { errorText } from '#lib/platform';
 import { recordBytes } from '../append-limits.js';
 import { LogUnavailable, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, OutcomeUnknown, type LogRecord, type Offset } from '../event-log.js';
-import type { BrokerLinks } from './broker-link.js';
+import type { BrokerAddress, BrokerLink } from './broker-link.js';
 import type { Codecs, EncodableMessage, ProduceAnswer } from './kafka-codecs.js';
 import { PRODUCE_TIMEOUT_MS } from './kafka-client.js';
 import { produceFailure, sendFailure } from './produce-outcome.js';
@@ -25,6 +25,12 @@ export interface AppendReport {
   readonly ms: number;
   readonly outcome: 'stored' | 'partly' | 'unknown' | 'unavailable' | 'refused';
 }
+
+/** Connections for requests that are made in order. */
+export interface Links {
+  to(address: BrokerAddress, purpose: string): Promise<Pick<BrokerLink, 'send' | 'close'>>;
+}
+export type Leaders = Pick<Topology, 'topic' | 'leader' | 'refresh' | 'onChange'>;
 
 interface Waiting {
   readonly records: readonly LogRecord[];
@@ -54,8 +60,8 @@ export class GroupCommit {
   private retry: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly topology: Topology,
-    private readonly links: BrokerLinks,
+    private readonly topology: Leaders,
+    private readonly links: Links,
     private readonly codecs: Codecs,
     partitions: number,
     private readonly maxBatchBytes: number,
