@@ -1,16 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Json } from '#lib/canonical';
 import {
   eventProblem,
-  eventShape,
   shapes as shape,
   upcast,
   type EventSchema,
   type EventShapes,
   type ObjectShape,
   type RecordedEvent,
+  type Shape,
 } from '#lib/decision';
-import { playthroughEvents, type ChoiceMade } from '#lib/playthrough';
+import { playthroughEvents } from '#lib/playthrough';
 import { catalogue, release, shapes } from '../schemas/repository.js';
 import { linesOf, replay, type Led } from './replay.js';
 
@@ -18,6 +19,7 @@ import { linesOf, replay, type Led } from './replay.js';
  * Logs as earlier releases really wrote them, byte for byte: they must be read for ever. `FABULA_TEST_WRITE_GOLDEN=1` makes those of the last
  * release, once.
  */
+const { constant, object, text } = shape;
 const folder = __dirname;
 if (process.env['FABULA_TEST_WRITE_GOLDEN'] !== undefined)
   beforeAll(async () => (await import('./write-golden.js')).writeGolden(folder, release().version), 300_000);
@@ -72,22 +74,20 @@ describe('Logs of earlier releases', () => {
 
 describe('A second version of an event', () => {
   // As if v2 had named the choice and its passage together, and dropped what is for people only.
-  type ChoiceMade2 = Omit<ChoiceMade, 'v' | 'choiceId' | 'ordinal'> & { readonly v: 2; readonly choice: string };
   const first = shapes.get('ChoiceMade')?.versions[0] as ObjectShape;
-  const { text } = shape;
-  const second: ObjectShape = (() => {
-    const names = [...first.fields].filter((name) => !['type', 'v', 'choiceId', 'ordinal'].includes(name));
-    const any = { schema: {}, fault: () => undefined };
-    const rest = Object.fromEntries(names.map((name) => [name, any]));
-    return eventShape<ChoiceMade2>('ChoiceMade', 2, 'The reader took a choice.', {
-      ...rest,
-      choice: text({ max: 260 }),
-    } as unknown as Parameters<typeof eventShape<ChoiceMade2>>[3]);
-  })();
-  const up = ({ choiceId, ordinal: _, ...event }: RecordedEvent): RecordedEvent => ({
-    ...(event as RecordedEvent),
+  const kept = [...first.fields].filter((name) => !['type', 'v', 'choiceId', 'ordinal'].includes(name));
+  const anything: Shape<Json> = { schema: {}, fault: () => undefined };
+  const second = object<{ readonly [name: string]: Json }>({
+    ...Object.fromEntries(kept.map((name) => [name, anything])),
+    type: constant('ChoiceMade'),
+    v: constant(2),
+    choice: text({ max: 260 }),
+  });
+  const up = (event: RecordedEvent): RecordedEvent => ({
+    ...Object.fromEntries(Object.entries(event).filter(([name]) => kept.includes(name))),
+    type: event.type,
     v: 2,
-    choice: `${String(event['fromPassageId'])}/${String(choiceId)}`,
+    choice: `${String(event['fromPassageId'])}/${String(event['choiceId'])}`,
   });
   const later = (written: number): EventShapes => new Map(shapes).set('ChoiceMade', { written, versions: [first, second] });
   const laterCatalogue = new Map<string, EventSchema>(playthroughEvents).set('ChoiceMade', { version: 2, upcasters: [up] });

@@ -80,17 +80,19 @@ function gaps(type: string, versions: readonly number[], { upcasters, golden }: 
 /** A version is written only once the release before can read it, for its nodes are still there during a rolling upgrade. */
 function tooEarly(type: string, versions: readonly number[], released: Released, current: Current): readonly Refusal[] {
   const written = current.written[type];
+  const before = released.written[type];
   const name = `${type}.v${written ?? '?'}`;
-  if (written === undefined || !versions.includes(written)) {
+  // Read only, so far.
+  if (written === 0 && (before ?? 0) === 0) return [];
+  if (written === undefined || (written > 0 && !versions.includes(written))) {
     return [refused(name, 'is written, but has no schema', 'backward and forward', 'name the version that is written among its shapes')];
   }
   const refusals: Refusal[] = [];
-  if (!released.schemas.has(name) && current.writtenBeforeRead[name] === undefined) {
+  if (written > 0 && !released.schemas.has(name) && current.writtenBeforeRead[name] === undefined) {
     const what = `is written, but nodes of the last release cannot read it: ${type === ENVELOPE ? 'their partitions would stop' : 'they would park its streams'}`;
-    const todo = `release it as read only first (\`written: ${written - 1}\`, or nothing that decides it), or list it with the reason in schemas/written-before-read.json`;
+    const todo = `release it as read only first (\`written: ${written - 1}\`), or list it with the reason in schemas/written-before-read.json`;
     refusals.push(refused(name, what, 'forward', todo));
   }
-  const before = released.written[type];
   if (before !== undefined && written < before) {
     refusals.push(
       refused(name, `is written, the last release wrote v${before}`, 'backward', 'a version that was written is not taken back'),

@@ -5,7 +5,7 @@ import { constant, object, type JsonSchema, type ObjectShape, type Shape } from 
 export interface EventVersions {
   /**
    * The version that deciders write. It may lag behind the newest one that is read: a version is read by one release before the next one
-   * writes it, so that nodes of both can run together.
+   * writes it, so that nodes of both can run together. 0: none yet.
    */
   readonly written: number;
   /** `versions[n]` is version n + 1. What has been released is never changed. */
@@ -49,7 +49,8 @@ export class MalformedEvent extends Error {
 export function eventProblem(event: RecordedEvent, shapes: EventShapes): string | undefined {
   const known = shapes.get(event.type);
   if (known === undefined) return `${event.type}: there is no schema of such an event`;
-  if (event.v !== known.written) return `${event.type} v${event.v}: version ${known.written} is what is written`;
+  if (event.v !== known.written)
+    return `${event.type} v${event.v}: ${known.written === 0 ? 'none' : `version ${known.written}`} is what is written`;
   const fault = (known.versions[event.v - 1] as ObjectShape).fault(event);
   return fault === undefined ? undefined : `${event.type} v${event.v}${fault}`;
 }
