@@ -11,6 +11,7 @@ import { FabulaNode } from './node.js';
 import { playCommandHandlers } from './play/commands.js';
 import { playQueryHandlers } from './play/queries.js';
 import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
+import { AdminFeedController } from './rest/admin-feed.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
 import { AuditController } from './rest/audit.controller.js';
@@ -46,6 +47,7 @@ export class ApiModule {
         AdminPlaythroughsController,
         AdminProjectionsController,
         AdminDeadLettersController,
+        AdminFeedController,
         AuditController,
       ],
       providers: [PlayResolver, LibraryResolver, ...playCommandHandlers, ...playQueryHandlers],

@@ -68,7 +68,7 @@ export const METRICS = {
   fabula_owned_partitions: {
     kind: 'gauge',
     labels: ['role'],
-    help: 'Partitions that this process has in a role: engine, projector, auditor',
+    help: 'Partitions that this process has in a role: engine, projector, auditor, publisher',
     reading: 'summed over all processes they are `fabula_log_partitions`; less: somebody is missing',
   },
   fabula_log_end_offset: {
@@ -161,6 +161,30 @@ export const METRICS = {
     labels: ['partition'],
     help: '1 when the auditor has stopped and a person must look, else 0',
     reading: 'alert on 1; `GET /audit/logs` names the command that mends it',
+  },
+  fabula_publisher_next_offset: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Offset that the publisher of this process takes next',
+    reading: 'stands still while `fabula_publisher_lag_records` is above 0: `GET /admin/feed` says why. None without `KAFKA_BROKERS`',
+  },
+  fabula_publisher_lag_records: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Records between the position of the publisher and the end of the log',
+    reading: 'how far the public feed is behind; it goes no further than the auditor. Alert when it keeps rising',
+  },
+  fabula_publisher_lag_seconds: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: 'Age of the last published record while the publisher is behind; 0 when it is not',
+    reading: 'not given before this process has published its first record of the partition',
+  },
+  fabula_publisher_stopped: {
+    kind: 'gauge',
+    labels: ['partition'],
+    help: '1 when the publisher has stopped because its position is not of this log, else 0',
+    reading: 'alert on 1; `fabula feed reset` says from where to go on',
   },
   fabula_audit_note_age_seconds: {
     kind: 'gauge',

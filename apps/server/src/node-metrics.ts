@@ -4,6 +4,7 @@ import type { EventLog, Offset } from '#lib/log';
 import { systemClock, systemTimers, type Clock, type Timers } from '#lib/platform';
 import { DEAD_LETTER_KINDS, type DeadLetters, type ReadModels } from '#lib/projections';
 import type { AuditService } from './audit/audit-service.js';
+import type { FeedService } from './feed/feed-service.js';
 import type { NodeMetrics, Sample } from './metrics.js';
 import type { ProjectionService } from './projections/projection-service.js';
 
@@ -16,6 +17,7 @@ export interface ObservedNode {
   readonly projections: ProjectionService;
   readonly deadLetters: DeadLetters;
   readonly audit: AuditService;
+  readonly feed: FeedService;
   /** Who has which partition, by role of this process. */
   readonly owners: readonly RoleOwners[];
 }
@@ -42,7 +44,7 @@ interface Followed {
 }
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
-export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, owners }: ObservedNode): void {
+export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, feed, owners }: ObservedNode): void {
   const { now } = systemClock;
   const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
 
@@ -69,8 +71,9 @@ export function observe({ metrics, pool, log, reads, engine, projections, deadLe
 
   const projector = (): readonly Followed[] => projections.status().filter(({ state }) => state !== 'idle');
   const auditor = (): readonly Followed[] => audit.status();
+  const publisher = (): readonly Followed[] => feed.status();
   const ends = new Sampled(async () => {
-    const partitions = new Set([...projector(), ...auditor(), ...engine.stats()].map(({ partition }) => partition));
+    const partitions = new Set([...projector(), ...auditor(), ...publisher(), ...engine.stats()].map(({ partition }) => partition));
     return new Map(await Promise.all([...partitions].map(async (partition) => [partition, await log.end(partition)] as const)));
   });
   metrics.gauge('fabula_log_end_offset', async () =>
@@ -79,6 +82,7 @@ export function observe({ metrics, pool, log, reads, engine, projections, deadLe
   for (const [name, followed] of [
     ['projector', projector],
     ['auditor', auditor],
+    ['publisher', publisher],
   ] as const) {
     const behind = async (): Promise<readonly (Followed & { readonly records: number })[]> => {
       const known = await ends.get();
@@ -100,6 +104,9 @@ export function observe({ metrics, pool, log, reads, engine, projections, deadLe
   }
   metrics.gauge('fabula_auditor_stopped', () =>
     audit.status().map(({ partition, state }) => byPartition(partition, state === 'stopped' ? 1 : 0)),
+  );
+  metrics.gauge('fabula_publisher_stopped', () =>
+    feed.status().map(({ partition, state }) => byPartition(partition, state === 'stopped' ? 1 : 0)),
   );
   metrics.gauge('fabula_audit_note_age_seconds', () =>
     audit

@@ -32,6 +32,7 @@ import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#li
 import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type ReadModels } from '#lib/projections';
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
+import { FeedService } from './feed/feed-service.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { openLogOfRecord } from './log-of-record.js';
@@ -47,7 +48,7 @@ import { tracedCommand } from './traced-command.js';
 
 const APPLICATION = 'fabula';
 /**
- * How long projector and auditor let records gather at the tail: a transaction costs the same for one as for fifty. A read that waits for
+ * How long projector, auditor and publisher let records gather at the tail: a transaction costs the same for one as for fifty. A read that waits for
  * its own write does not wait for this; nobody waits for a leaf.
  */
 const PROJECT_EVERY_MS = 50;
@@ -80,6 +81,7 @@ export class FabulaNode {
     readonly projections: ProjectionService,
     readonly deadLetters: DeadLetters,
     readonly audit: AuditService,
+    readonly feed: FeedService,
     private readonly engine: Engine,
     private readonly commands: ForwardingEngine,
     private readonly follows: readonly Follow[],
@@ -91,7 +93,7 @@ export class FabulaNode {
     this.stories = new StoryCatalogue(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
-    observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, owners: this.owners() });
+    observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, feed, owners: this.owners() });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -131,6 +133,7 @@ export class FabulaNode {
     const content = new PostgresContentStore(pool);
     const projecting = new PacedReads(systemTimers, PROJECT_EVERY_MS);
     const auditing = new PacedReads(systemTimers, AUDIT_EVERY_MS);
+    const publishing = new PacedReads(systemTimers, AUDIT_EVERY_MS);
     const { live, projection, cold, reads, waiter } = createReadSide({
       pool,
       logId,
@@ -180,11 +183,13 @@ export class FabulaNode {
       address,
       alarm,
     });
+    const feed = await FeedService.open({ config, pool, log: publishing.of(log), logId, logger, alarm, tellLag });
     const transport = await InternalTransport.open(pool);
     // Each by itself: processes with other roles, or with none of these, leave no partition without its projector or auditor.
     const follows: Follow[] = [];
     if (has(config, 'projector')) follows.push({ role: 'projector', ownership: share('projector', false), service: projections });
     if (has(config, 'auditor')) follows.push({ role: 'auditor', ownership: share('auditor', false), service: audit });
+    if (feed.publishes) follows.push({ role: 'publisher', ownership: share('publisher', false), service: feed });
     const ownership = share('engine', !has(config, 'engine'));
     const commands = new ForwardingEngine({
       engine,
@@ -218,6 +223,7 @@ export class FabulaNode {
       projections,
       deadLetters,
       audit,
+      feed,
       engine,
       commands,
       follows,
@@ -253,6 +259,7 @@ export class FabulaNode {
       await Promise.all(this.follows.map(({ ownership }) => ownership.stop()));
       await this.projections.stop();
       await this.audit.stop();
+      await this.feed.stop();
     }
     await this.stories.close();
     await this.transport.close();
@@ -365,11 +372,13 @@ export class FabulaNode {
     }
   }
 
-  /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors (DESIGN §7), stuck projectors. */
+  /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors and publishers (DESIGN §7), stuck projectors. */
   notes(): Record<string, string> {
     const notes: Record<string, string> = {};
     for (const { partition, state, problem } of this.audit.status())
       if (state === 'stopped') notes[`auditor p${partition}`] = problem?.message ?? 'stopped';
+    for (const { partition, state, problem } of this.feed.status())
+      if (state === 'stopped') notes[`publisher p${partition}`] = problem ?? 'stopped';
     for (const [partition, problem] of Object.entries(this.projections.stalled())) notes[`projector p${partition}`] = problem;
     return notes;
   }

@@ -3,6 +3,8 @@ import type { LogId, LogPosition, Offset } from '#lib/log';
 
 /** How far each partition has been published to a topic. */
 export interface FeedPositions {
+  /** The kept position; undefined when nothing was published yet. */
+  read(partition: number): Promise<LogPosition | undefined>;
   /** The kept position; 0 in `logId` when there is none yet. */
   open(partition: number, logId: LogId): Promise<LogPosition>;
   /** Moves it if it still stands where the caller thinks; else somebody else publishes, or it was set. */
@@ -18,17 +20,21 @@ export class PostgresFeedPositions implements FeedPositions {
     private readonly topic: string,
   ) {}
 
+  async read(partition: number): Promise<LogPosition | undefined> {
+    const { rows } = await this.pool.query<{ log_id: string; next_offset: string }>(
+      'select log_id, next_offset from fabula.feed_positions where topic = $1 and partition = $2',
+      [this.topic, partition],
+    );
+    const [row] = rows;
+    return row === undefined ? undefined : { logId: row.log_id, offset: Number(row.next_offset) };
+  }
+
   async open(partition: number, logId: LogId): Promise<LogPosition> {
     await this.pool.query(
       'insert into fabula.feed_positions (topic, partition, log_id, next_offset) values ($1, $2, $3, 0) on conflict (topic, partition) do nothing',
       [this.topic, partition, logId],
     );
-    const { rows } = await this.pool.query<{ log_id: string; next_offset: string }>(
-      'select log_id, next_offset from fabula.feed_positions where topic = $1 and partition = $2',
-      [this.topic, partition],
-    );
-    const row = rows[0] as { log_id: string; next_offset: string };
-    return { logId: row.log_id, offset: Number(row.next_offset) };
+    return (await this.read(partition)) as LogPosition;
   }
 
   async move(partition: number, logId: LogId, from: Offset, to: Offset): Promise<boolean> {

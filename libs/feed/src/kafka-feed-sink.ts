@@ -1,25 +1,25 @@
 import type { Kafka, Producer } from 'kafkajs';
+import { ensureTopic } from '#lib/log';
 import type { FeedMessage } from './kafka-message.js';
 import type { FeedSink } from './feed-sink.js';
-
-/** The topic cannot carry this feed; says how to mend it. */
-export class FeedTopicUnfit extends Error {
-  override readonly name = 'FeedTopicUnfit';
-}
 
 export interface KafkaFeedSinkOptions {
   readonly kafka: Kafka;
   readonly topic: string;
   /** As many as the log has: a partition of the log goes to the one of the same number. */
   readonly partitions: number;
+  /** Takes a topic that may lose what it acknowledged. */
+  readonly allowUnsafe: boolean;
 }
 
 /** How long a broker may wait for the other replicas, ms: below the request timeout of the client. */
 const TIMEOUT_MS = 1_000;
+/** What a new topic keeps, and the least that an existing one must: consumers that were away for less miss nothing. */
+const RETENTION_MS = 7 * 24 * 3_600_000;
 
 /**
- * The feed's topic on Kafka. A plain producer that waits for all replicas in sync: kafkajs' idempotent one loses what it acknowledged
- * (reference: docs/decisions/0015). Connects when it is first needed, and anew after a failure.
+ * The feed's topic on Kafka, made when it is not there. A plain producer that waits for all replicas in sync: kafkajs' idempotent one loses
+ * records that it acknowledged. Connects when it is first needed, and anew after a failure.
  */
 export class KafkaFeedSink implements FeedSink {
   private connecting: Promise<Producer> | undefined;
@@ -27,6 +27,7 @@ export class KafkaFeedSink implements FeedSink {
 
   constructor(private readonly options: KafkaFeedSinkOptions) {}
 
+  /** @throws UnsafeTopic, PartitionCountDiffers until somebody mends the topic */
   async send(partition: number, messages: readonly FeedMessage[]): Promise<void> {
     if (this.closed) throw new Error('the feed is closed');
     this.connecting ??= this.connect();
@@ -40,7 +41,7 @@ export class KafkaFeedSink implements FeedSink {
         messages: messages.map(({ key, value, headers }) => ({ key, value, headers, partition })),
       });
     } catch (error) {
-      // A producer that met a deleted topic fails for ever; a new one costs little.
+      // A producer that met a deleted topic fails for ever; a new one costs little. Others that still use it fail, and try again.
       if (this.connecting === connecting) this.connecting = undefined;
       void connecting.then((producer) => producer.disconnect()).catch(forgotten);
       throw error;
@@ -53,8 +54,8 @@ export class KafkaFeedSink implements FeedSink {
   }
 
   private async connect(): Promise<Producer> {
-    const { kafka, topic, partitions } = this.options;
-    await ensureFeedTopic(kafka, topic, partitions);
+    const { kafka, topic, partitions, allowUnsafe } = this.options;
+    await ensureTopic(kafka, { name: topic, partitions, allowUnsafe, retentionMs: RETENTION_MS });
     const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: false, metadataMaxAge: 60_000, retry: { retries: 2 } });
     await producer.connect();
     return producer;
@@ -63,35 +64,3 @@ export class KafkaFeedSink implements FeedSink {
 
 /** The connection is given up; what ending it meets changes nothing. */
 function forgotten(): void {}
-
-/**
- * Makes the topic when it is not there: as many replicas as there are brokers, at most three.
- * @throws FeedTopicUnfit when it has another number of partitions than the log
- */
-async function ensureFeedTopic(kafka: Kafka, topic: string, partitions: number): Promise<void> {
-  const admin = kafka.admin();
-  await admin.connect();
-  try {
-    if (!(await admin.listTopics()).includes(topic)) {
-      const { brokers } = await admin.describeCluster();
-      const replicationFactor = Math.min(3, brokers.length);
-      const configEntries = [
-        { name: 'cleanup.policy', value: 'delete' },
-        { name: 'min.insync.replicas', value: String(replicationFactor === 3 ? 2 : 1) },
-        { name: 'unclean.leader.election.enable', value: 'false' },
-        { name: 'message.timestamp.type', value: 'LogAppendTime' },
-      ];
-      // False: another process was first.
-      await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: partitions, replicationFactor, configEntries }] });
-    }
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-    const found = topics[0]?.partitions.length ?? 0;
-    if (found !== partitions) {
-      throw new FeedTopicUnfit(
-        `the topic ${topic} has ${found} partitions, the log has ${partitions}: name another topic with FABULA_KAFKA_FEED_TOPIC, or delete this one`,
-      );
-    }
-  } finally {
-    await admin.disconnect();
-  }
-}

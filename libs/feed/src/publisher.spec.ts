@@ -37,9 +37,10 @@ interface Setup extends Partial<PublisherOptions> {
   readonly log: EventLog;
   readonly sink: RecordingSink;
 }
-const open = ({ log, ...more }: Setup): Promise<Publisher> =>
-  Publisher.open({
+const open = async ({ log, ...more }: Setup): Promise<Publisher> =>
+  new Publisher({
     log,
+    logId: await log.id(),
     verdicts: new FoldedVerdicts(log),
     positions: new MemoryPositions(),
     mark,
@@ -90,6 +91,7 @@ describe('the publisher', () => {
         // A crash is a publisher that is never heard of again: before the topic, after it, or before the position moved.
         sink.fault = () => (['none', 'none', 'refuse', 'lose-answer'] as const)[random(4)] as 'none';
         const crashing: FeedPositions = {
+          read: (partition) => positions.read(partition),
           open: (partition, logId) => positions.open(partition, logId),
           set: (partition, logId, to) => positions.set(partition, logId, to),
           move: (partition, logId, from, to) =>
@@ -98,7 +100,8 @@ describe('the publisher', () => {
               : positions.move(partition, logId, from, Math.min(to, from + 1 + random(60))),
         };
         for (let partition = 0; partition < PARTITIONS; partition++) {
-          for (let done = false; !done;) {
+          for (let done = false, attempts = 0; !done; attempts++) {
+            if (attempts > 1_000) throw new Error('it does not get on');
             const verdicts = new FoldedVerdicts(log);
             // The auditor may be anywhere: batches end where it stands.
             const end = await log.end(partition);

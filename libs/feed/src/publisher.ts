@@ -11,6 +11,7 @@ import type { Verdicts } from './verdicts.js';
 
 export interface PublisherOptions {
   readonly log: EventLog;
+  readonly logId: LogId;
   readonly verdicts: Verdicts;
   readonly positions: FeedPositions;
   readonly sink: FeedSink;
@@ -25,6 +26,8 @@ export interface PublisherOptions {
   readonly random?: () => number;
   /** Contexts of streams kept in memory, all partitions together; default 50,000 (about 20 MB). */
   readonly maxContexts?: number;
+  /** Told of every position that this process moved. */
+  readonly onMoved?: (partition: number, to: Offset) => void;
   /** Told of every failure; the loop goes on after it. */
   readonly onError?: (error: unknown, partition: number) => void;
   /** Told once when a partition stops for a person. */
@@ -55,14 +58,7 @@ export const HEARTBEAT_BEHIND_MS = 10_000;
 export class Publisher {
   private readonly parts = new Map<number, Part>();
 
-  private constructor(
-    private readonly options: PublisherOptions,
-    private readonly logId: LogId,
-  ) {}
-
-  static async open(options: PublisherOptions): Promise<Publisher> {
-    return new Publisher(options, await options.log.id());
-  }
+  constructor(private readonly options: PublisherOptions) {}
 
   follow(partition: number): void {
     if (this.parts.has(partition)) return;
@@ -107,10 +103,10 @@ export class Publisher {
   }
 
   private publisherOf(partition: number, onProgress: (progress: Progress) => void): PartitionPublisher {
-    const { log, verdicts, positions, sink, mark, timers, maxContexts = 50_000 } = this.options;
+    const { log, logId, verdicts, positions, sink, mark, timers, maxContexts = 50_000 } = this.options;
     return new PartitionPublisher({
       log,
-      logId: this.logId,
+      logId,
       partition,
       verdicts,
       positions,
@@ -154,6 +150,7 @@ export class Publisher {
   private progressed(part: Part, { nextOffset, lastTime, events, waitsFor }: Progress): void {
     const { status } = part;
     if (events > 0) part.busy = true;
+    if (lastTime !== undefined) this.options.onMoved?.(status.partition, nextOffset);
     part.status = {
       ...status,
       state: waitsFor === undefined ? 'following' : 'waiting',
@@ -166,7 +163,7 @@ export class Publisher {
 
   /** A heartbeat whenever nothing was published for a while and nothing waits to be. */
   private async beat(part: Part, signal: AbortSignal): Promise<void> {
-    const { log, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
+    const { log, logId, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
     const { partition } = part.status;
     let last = 0;
     for (;;) {
@@ -179,9 +176,9 @@ export class Publisher {
       try {
         const nextOffset = await log.end(partition);
         if (part.status.nextOffset !== nextOffset || signal.aborted) continue;
-        const id = `${this.logId}/${partition}/${nextOffset}/heartbeat/${time}`;
+        const id = `${logId}/${partition}/${nextOffset}/heartbeat/${time}`;
         const data = { partition, nextOffset };
-        await sink.send(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(this.logId), time, data, extensions: {} })]);
+        await sink.send(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(logId), time, data, extensions: {} })]);
         last = time;
       } catch (error) {
         // The next one tells the same and more; the loop that publishes meets a lasting outage itself.

@@ -97,6 +97,9 @@ export class FoldedVerdicts implements Verdicts {
 export class MemoryPositions implements FeedPositions {
   private readonly kept = new Map<number, LogPosition>();
 
+  async read(partition: number): Promise<LogPosition | undefined> {
+    return this.kept.get(partition);
+  }
   async open(partition: number, logId: LogId): Promise<LogPosition> {
     const position = this.kept.get(partition) ?? { logId, offset: 0 };
     this.kept.set(partition, position);
