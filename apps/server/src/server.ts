@@ -20,6 +20,9 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** How often connections that have become idle are closed while the server stops. */
+const CLOSE_IDLE_MS = 50;
+
 /** A server on a migrated database; ends when it takes requests and has recovered its partitions. */
 export async function startServer(config: Config, logger: Logger, databaseUrl: string, root: string): Promise<RunningServer> {
   // Others must know the address before the first partition is taken, so the port is chosen before it is listened on.
@@ -65,7 +68,10 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       node,
       async stop() {
         await sockets?.close();
-        await app.close();
+        // A connection whose request was under way when closing began is kept alive by its client: it would be waited for, and the
+        // partitions would be held meanwhile.
+        const idle = setInterval(() => fastify.server.closeIdleConnections(), CLOSE_IDLE_MS);
+        await app.close().finally(() => clearInterval(idle));
         await node.stop();
       },
     };
