@@ -8,7 +8,7 @@ export interface Codecs {
   produce(topic: string, batches: readonly PartitionBatch[], timeoutMs: number): Protocol<ProduceAnswer>;
   fetch(topic: string, from: readonly PartitionFetch[], limits: FetchLimits): Protocol<FetchAnswer>;
   /** `when`: -1 the offset after the last record, -2 the first that is kept. */
-  offsets(topic: string, partition: number, when: -1 | -2): Protocol<OffsetsAnswer>;
+  offsets(topic: string, partitions: readonly number[], when: -1 | -2): Protocol<OffsetsAnswer>;
   /** Name of an error code, for people. */
   nameOf(code: number): string;
 }
@@ -82,8 +82,11 @@ export async function loadCodecs(): Promise<Codecs> {
         topics: [{ topic, partitions: from }],
         rackId: '',
       }),
-    offsets: (topic, partition, when) =>
-      listOffsets({ isolationLevel: READ_UNCOMMITTED, topics: [{ topic, partitions: [{ partition, timestamp: when }] }] }),
+    offsets: (topic, partitions, when) =>
+      listOffsets({
+        isolationLevel: READ_UNCOMMITTED,
+        topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp: when })) }],
+      }),
     nameOf: (code) => names.get(code) ?? `error ${code}`,
   };
 }

@@ -145,7 +145,7 @@ class TopicLog implements KafkaLog {
       if (leader !== undefined)
         try {
           const link = await this.links.to(leader, 'offsets');
-          const answer = await link.send(this.codecs.offsets(this.topology.topic, partition, when));
+          const answer = await link.send(this.codecs.offsets(this.topology.topic, [partition], when));
           const one = answer.responses.flatMap(({ partitions }) => partitions)[0];
           if (one?.errorCode === 0) return Number(one.offset);
           failure = one === undefined ? 'the broker said nothing' : this.codecs.nameOf(one.errorCode);

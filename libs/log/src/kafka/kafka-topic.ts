@@ -3,6 +3,7 @@ import { errorText } from '#lib/platform';
 import { LogUnavailable } from '../event-log.js';
 import { PartitionCountDiffers } from '../postgres/log-identity.js';
 import { BrokerLink } from './broker-link.js';
+import { loadCodecs } from './kafka-codecs.js';
 import { BrokerFactory } from './kafkajs-internals.js';
 import { auditTopic, describeFindings, LEAST_REPLICATION, safeSettings, type Finding, type TopicFacts } from './topic-audit.js';
 import { metadataRequest, type TopicMetadata } from './topic-metadata.js';
@@ -155,10 +156,32 @@ async function untilLed(factory: BrokerFactory, topic: string): Promise<TopicMet
   for (;;) {
     const metadata = await askMetadata(factory, topic);
     const led = metadata.errorCode === 0 && metadata.partitions.every(({ leader }) => leader >= 0);
-    if (led && metadata.partitions.length > 0) return metadata;
+    if (led && metadata.partitions.length > 0 && (await allLead(factory, topic, metadata))) return metadata;
     if (Date.now() > deadline) throw new LogUnavailable(`Topic ${topic} has partitions that nobody leads.`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** The controller names leaders before they know it themselves: an append would meet NOT_LEADER, and its outcome would be unknown. */
+async function allLead(factory: BrokerFactory, topic: string, { brokers, partitions }: TopicMetadata): Promise<boolean> {
+  const codecs = await loadCodecs();
+  const leads = await Promise.all(
+    brokers.map(async (broker) => {
+      const led = partitions.filter(({ leader }) => leader === broker.nodeId).map(({ partition }) => partition);
+      if (led.length === 0) return true;
+      let link: BrokerLink | undefined;
+      try {
+        link = await BrokerLink.open(factory, broker);
+        const { responses } = await link.send(codecs.offsets(topic, led, -1));
+        return responses.every((response) => response.partitions.every(({ errorCode }) => errorCode === 0));
+      } catch {
+        return false; // asked again until the time is up
+      } finally {
+        link?.close();
+      }
+    }),
+  );
+  return leads.every(Boolean);
 }
 
 async function askMetadata(factory: BrokerFactory, topic: string): Promise<TopicMetadata> {

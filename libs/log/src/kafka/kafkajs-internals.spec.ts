@@ -55,7 +55,7 @@ describe('the inside of kafkajs', () => {
     const failed = { topics: [{ topicName: 't', partitions: [{ partition: 3, errorCode: 6, baseOffset: '-1' }] }] };
     await expect(produce.response.parse(failed)).resolves.toBe(failed);
     expect(codecs.fetch('t', [], { maxWaitMs: 500, maxBytes: 1 }).request).toMatchObject({ apiKey: 1, apiVersion: 11 });
-    expect(codecs.offsets('t', 0, -1).request).toMatchObject({ apiKey: 2, apiVersion: 3 });
+    expect(codecs.offsets('t', [0], -1).request).toMatchObject({ apiKey: 2, apiVersion: 3 });
     expect(codecs.nameOf(19)).toBe('NOT_ENOUGH_REPLICAS');
   });
 });
