@@ -253,6 +253,12 @@ export class FabulaNode {
     if (this.has('api')) await this.audit.resumeExports();
   }
 
+  /** Before requests are refused: other processes, if there are any, take the partitions over while this one still answers. */
+  async handOver(): Promise<void> {
+    if (!this.started) return;
+    await Promise.all([this.commands.handOver(), ...this.follows.map(({ ownership }) => ownership.handOver?.())]);
+  }
+
   async stop(): Promise<void> {
     if (this.started) {
       await this.commands.stop();

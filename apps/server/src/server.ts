@@ -67,6 +67,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       url: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${bound.port}`,
       node,
       async stop() {
+        await node.handOver();
         await sockets?.close();
         // A connection whose request was under way when closing began is kept alive by its client: it would be waited for, and the
         // partitions would be held meanwhile.

@@ -52,6 +52,11 @@ export class ForwardingEngine {
     });
   }
 
+  /** Before `stop`, while other nodes can still reach this one: see `Ownership.handOver`. */
+  async handOver(): Promise<void> {
+    await this.options.ownership.handOver?.();
+  }
+
   async stop(): Promise<void> {
     await this.options.ownership.stop();
     await this.options.engine.stop();

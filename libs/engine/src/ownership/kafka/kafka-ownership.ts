@@ -81,6 +81,7 @@ class GroupOwnership implements KafkaOwnership {
   private given: { readonly generation: number; readonly partitions: readonly number[] } = { generation: -1, partitions: [] };
   private leaving = false;
   private stopped = false;
+  private handing: Promise<void> | undefined;
   private handedOver: (() => void) | undefined;
 
   constructor(private readonly options: KafkaOwnershipOptions) {
@@ -122,6 +123,22 @@ class GroupOwnership implements KafkaOwnership {
     this.offsets.commitLag(new Map([...positions].filter(([partition]) => this.held.has(partition))));
   }
 
+  /** Asks the group to give everything to the others: nobody waits for an owner meanwhile. */
+  handOver(): Promise<void> {
+    const alone = this.map === undefined || this.map.owners.every((owner) => owner === undefined || owner === this.address);
+    if (this.held.size === 0 || alone || this.stopped) return Promise.resolve();
+    this.handing ??= new Promise<void>((resolve) => {
+      const cancel = this.options.timers.after(HAND_OVER_MS, resolve);
+      this.handedOver = () => {
+        cancel();
+        resolve();
+      };
+      this.leaving = true;
+      this.member.rejoin();
+    });
+    return this.handing;
+  }
+
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.offsets.stop();
@@ -129,21 +146,6 @@ class GroupOwnership implements KafkaOwnership {
     this.stopped = true;
     for (const partition of this.held) this.release(partition);
     await Promise.all([this.member.stop(), ...this.releasing.values()]);
-  }
-
-  /** Asks the group to give everything to the others first: they take over while this one still writes, and nobody waits for an owner. */
-  private async handOver(): Promise<void> {
-    const alone = this.map === undefined || this.map.owners.every((owner) => owner === undefined || owner === this.address);
-    if (this.held.size === 0 || alone) return;
-    this.leaving = true;
-    await new Promise<void>((resolve) => {
-      const cancel = this.options.timers.after(HAND_OVER_MS, resolve);
-      this.handedOver = () => {
-        cancel();
-        resolve();
-      };
-      this.member.rejoin();
-    });
   }
 
   private card(): MemberCard {
