@@ -16,7 +16,7 @@ import {
 import { compareGenerations, type Parity } from './parity.js';
 import { Fenced } from './partition-projector.js';
 import { PostgresProjection, readPositions } from './postgres-projection.js';
-import { Projector } from './projector.js';
+import { Projector, type PartitionStatus } from './projector.js';
 import { TABLE_NAMES, TABLES } from './tables.js';
 import type { StreamKinds } from './stream-kinds.js';
 
@@ -184,6 +184,7 @@ class Rebuild {
     const caughtUp = (): boolean =>
       projector.status().every(({ partition, nextOffset, state }) => nextOffset >= (ends[partition] ?? 0) || state === 'halted');
     let unsubscribe = (): void => {};
+    let halted: PartitionStatus | undefined;
     await new Promise<void>((resolve, reject) => {
       const aborted = (): void => reject(abortReason(this.signal));
       if (this.signal.aborted) return aborted();
@@ -202,9 +203,11 @@ class Rebuild {
       else projector.start();
     }).finally(() => {
       unsubscribe();
+      this.lookAgain = () => {};
+      // Before it stops: then it stands nowhere any more.
+      halted = projector.status().find(({ state }) => state === 'halted');
       return projector.stop();
     });
-    const halted = projector.status().find(({ state }) => state === 'halted');
     if (halted !== undefined) throw new Error(`partition ${halted.partition} cannot be rebuilt: ${halted.error}`);
   }
 
