@@ -25,3 +25,4 @@ export { openKafkaLog, type KafkaLog, type KafkaLogOptions, type KafkaLogStats }
 export type { AppendReport } from './kafka/group-commit.js';
 export { describeTopic, ensureTopic, TopicMissing, UnsafeTopic, type TopicState, type TopicWish } from './kafka/kafka-topic.js';
 export { describeFindings, type Finding } from './kafka/topic-audit.js';
+export { planTopics, type Load, type TopicPlan } from './kafka/plan-topics.js';
