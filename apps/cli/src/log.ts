@@ -5,6 +5,7 @@ import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { deadLetterCommands } from './dead-letters.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
 import { duration, json, table } from './layout.js';
+import { topicsCommand } from './log-topics.js';
 import type { ProjectionStatus } from './projection.js';
 
 type Options = ConnectionOptions & { readonly json?: true };
@@ -44,14 +45,7 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
     },
   ).action(action(ending, (options: DumpOptions) => dump(cli, options)));
 
-  group
-    .command('topics')
-    .description('topics of a Kafka log (not in this version)')
-    .action(
-      action(ending, () => {
-        throw wrongUsage('There are no topics: in this version logs are postgres or memory.');
-      }),
-    );
+  topicsCommand(group, cli, ending);
 
   deadLetterCommands(group, cli, ending);
 }

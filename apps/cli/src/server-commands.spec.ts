@@ -88,7 +88,7 @@ describe('commands that talk to a server', () => {
     [['token', '--role', 'reader', '--ttl', '2y'], 'A duration like 90s'],
     [['token'], "required option '--role <roles>'"],
     [['story', 'publish', 'x', 'short'], '64 hexadecimal digits'],
-    [['log', 'topics'], 'There are no topics: in this version logs are postgres or memory.'],
+    [['log', 'topics'], 'KAFKA_BROKERS is not set: only a Kafka log has topics.'],
     [['log', 'dump', '--partition', '-1', ...URL_AND_TOKEN], 'whole number'],
     [['log', 'dump', '--partition', '0', '--from', '5', '--to', '4', ...URL_AND_TOKEN], '--to comes before --from'],
     [['audit', 'prove', '--log', 'q0', '--index', '0'], 'Logs are named'],
