@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import prettier from 'prettier';
+import yaml from 'yaml';
 import { ensureBuilt, ensureInstalled, ensureNode, root } from './ensure.mjs';
 
 const check = process.argv.includes('--check');
@@ -12,6 +13,7 @@ await ensureBuilt();
 const load = (room) => import(path.join(root, 'dist', 'libs', room, 'src', 'index.js'));
 const story = await load('story');
 const platform = await load('platform');
+const feed = await load('feed');
 const { decisionRecordSchema, eventSchemas } = await load('decision');
 const { playthroughShapes } = await load('playthrough');
 const { authoringShapes } = await load('authoring');
@@ -20,6 +22,8 @@ const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
 
 const json = (value) => JSON.stringify(value, null, 2);
+const yamlOf = (value) =>
+  `# Generated from the table of the feed's events (\`npm run generate\`).\n${yaml.stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 })}`;
 const files = [
   ...story.lintDocs().map(({ path: name, markdown }) => [name, markdown]),
   ['docs/reference/story.schema.json', json(story.nativeJsonSchema())],
@@ -27,6 +31,7 @@ const files = [
   ['docs/reference/configuration.md', platform.configurationReference()],
   ['docs/reference/metrics.md', metricsReference()],
   ['docs/reference/command-line.md', commandLineReference()],
+  ['docs/reference/asyncapi.yaml', yamlOf(feed.asyncApiDocument())],
   ['openapi.json', json(await openApiDocument())],
   ['schemas/decision-record.v1.json', json(decisionRecordSchema)],
   ...[...eventSchemas(playthroughShapes), ...eventSchemas(authoringShapes)].map(({ name, schema }) => [

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { auditCommands } from './audit.js';
 import { exitLines, type Cli, type Ending } from './cli.js';
 import { CliFailure, EXIT, EXIT_MEANINGS } from './exit-codes.js';
+import { feedCommands } from './feed.js';
 import { keyCommands } from './keys.js';
 import { logCommands } from './log.js';
 import { oneLine, painter } from './layout.js';
@@ -29,7 +30,16 @@ function assembled(cli: Cli, ending: Ending): Command {
     'after',
     `\nExit codes:\n${exitLines(EXIT_MEANINGS)}\n\nEnvironment:\n  FABULA_URL, FABULA_TOKEN, FABULA_DATA_DIR (./.fabula), NO_COLOR`,
   );
-  for (const add of [storyCommands, playthroughCommands, projectionCommands, logCommands, auditCommands, keyCommands, tokenCommand])
+  for (const add of [
+    storyCommands,
+    playthroughCommands,
+    projectionCommands,
+    logCommands,
+    feedCommands,
+    auditCommands,
+    keyCommands,
+    tokenCommand,
+  ])
     add(program, cli, ending);
   return program;
 }

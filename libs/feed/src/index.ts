@@ -1,3 +1,4 @@
+export { asyncApiDocument } from './async-api.js';
 export {
   contextOf,
   feedEvents,
