@@ -21,8 +21,11 @@ export class HealthController {
   async ready(
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<{ status: 'ready' | 'not ready'; problems: Record<string, string>; notes: Record<string, string> }> {
-    const problems = { ...this.node.problems(), ...(await this.node.databaseProblem()) };
-    const notes = this.node.notes();
+    const database = await this.node.databaseProblem();
+    // With a log elsewhere, playthroughs in memory go on without the database: no load balancer should take the process away (DESIGN §7).
+    const embedded = this.node.config.log === 'postgres';
+    const problems = { ...this.node.problems(), ...(embedded ? database : {}) };
+    const notes = { ...this.node.notes(), ...(embedded ? {} : database) };
     const ready = Object.keys(problems).length === 0;
     void reply.status(ready ? 200 : 503);
     return { status: ready ? 'ready' : 'not ready', problems, notes };
