@@ -134,6 +134,42 @@ describe('Dead letters', () => {
     expect(await brief()).toEqual([[offset, 'unknown-event', 'retried']]);
   });
 
+  it('are in step with a stream that was taken up as such, and with what the live read models hold back', async () => {
+    await history(21, 60);
+    const { stream, offset } = await appendPoison(log);
+    await caughtUp();
+    // As a rebuild by a newer program in another process would leave it, were it given up.
+    await database.pool.query(`update fabula.dead_letters set status = 'retried'`);
+    await letters.settle();
+    expect(await brief()).toEqual([[offset, 'unknown-event', 'open']]);
+    await side.projection.retryParked(stream, MENDED);
+    expect(await brief()).toEqual([[offset, 'unknown-event', 'retried']]);
+  });
+
+  it('of an unknown envelope are open again for an older program, and tell of the next fault of a newer one', async () => {
+    const offset = await put('{"v":7}');
+    await caughtUp();
+    await database.pool.query(`update fabula.dead_letters set status = 'retried'`);
+    const told: DeadLetterNotice[] = [];
+    await caughtUp({ onDeadLetters: (notices) => told.push(...notices) });
+    expect([await brief(), told.length]).toEqual([[[offset, 'unknown-envelope', 'open']], 1]);
+    const { rows } = await database.pool.query<{ time: string; digest: string }>('select time, digest from fabula.dead_letters');
+    const letter = {
+      partition: 0,
+      offset,
+      stream: 'novel/x',
+      key: 'x',
+      bytes: Buffer.from('x'),
+      size: 1,
+      headers: null,
+      reason: 'r',
+    } as const;
+    const found = { ...letter, kind: 'unknown-stream', time: Number(rows[0]?.time), digest: rows[0]?.digest ?? '' } as const;
+    expect(await side.projection.keepDeadLetter(await log.id(), found)).toBe('new');
+    expect(await side.projection.keepDeadLetter(await log.id(), found)).toBe('known');
+    expect(await brief()).toEqual([[offset, 'unknown-stream', 'open']]);
+  });
+
   it('of an unknown envelope are kept although their partition stands; released, they are folded over by it and by every rebuild', async () => {
     await history(3, 20);
     const offset = await put('{"v":7}');
