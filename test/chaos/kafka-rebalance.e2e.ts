@@ -52,7 +52,10 @@ describeWithOwnKafka('When servers join and leave under load', () => {
   let arena: Arena;
   let crowd: Crowd | undefined;
   beforeAll(async () => {
-    arena = await Arena.open({ servers: SERVERS, startFirst: FIRST, log: 'kafka', partitions: PARTITIONS });
+    arena = await Arena.open({
+      ...{ servers: SERVERS, startFirst: FIRST, log: 'kafka', partitions: PARTITIONS },
+      env: { LOG_LEVEL: 'info' },
+    });
   }, 300_000);
   afterAll(async () => {
     await crowd?.abandon();
@@ -79,12 +82,12 @@ describeWithOwnKafka('When servers join and leave under load', () => {
         await crowd.turns(TURNS_BETWEEN, 300_000);
         const calm = performance.now();
         const report = progress(ROW);
+        const sharings = new Sharings(arena);
         const moves: string[] = [];
         const violations: string[] = [];
         for (const [i, [what, server]] of CHANGES.entries()) {
           const begun = performance.now();
           const before = history.acceptedTurns;
-          const sharings = new Sharings(arena);
           history.fault(what);
           if (what === 'join') await arena.startServer(server);
           else if (what === 'kill') await arena.killServer(server);
@@ -152,29 +155,24 @@ function fewestMoves(before: readonly string[], present: readonly string[]): num
   return PARTITIONS - oneMore - had.reduce((sum, count) => sum + Math.min(count, share), 0);
 }
 
-/** What servers say about the group of the engines from now on: partitions that moved there and back would show here. */
+/** What servers say about the group of the engines: partitions that moved there and back would show here. */
 class Sharings {
-  private readonly from: ReadonlyMap<number, number>;
+  private newest = 0;
 
   constructor(private readonly arena: Arena) {
-    this.from = new Map(this.running().map(({ pid, output }) => [pid, output().length]));
+    this.moved();
   }
 
+  /** Since it was last asked. */
   moved(): number {
     const generations = new Map<number, number>();
-    for (const { pid, output } of this.running()) {
-      for (const line of output()
-        .slice(this.from.get(pid) ?? 0)
-        .split('\n')) {
-        const said = /"work":"engine","generation":(\d+),"moved":(\d+)/.exec(line);
-        if (said !== null) generations.set(Number(said[1]), Number(said[2]));
+    for (const server of this.arena.servers) {
+      for (const [, generation, moved] of server?.output().matchAll(/"work":"engine","generation":(\d+),"moved":(\d+)/g) ?? []) {
+        if (Number(generation) > this.newest) generations.set(Number(generation), Number(moved));
       }
     }
+    this.newest = Math.max(this.newest, ...generations.keys());
     return [...generations.values()].reduce((sum, moved) => sum + moved, 0);
-  }
-
-  private running() {
-    return this.arena.servers.filter((server) => server !== undefined);
   }
 }
 
