@@ -233,6 +233,25 @@ describe('the publisher', () => {
     await publisher.stop();
   });
 
+  it('notices in an idle partition that the position was set, and publishes again from there', async () => {
+    const log = newLog();
+    await history(log, 5);
+    const positions = new MemoryPositions();
+    const sink = new RecordingSink();
+    const timers = new HandTimers();
+    const publisher = await open({ log, sink, positions, timers, heartbeatMs: 500 });
+    publisher.follow(0);
+    const end = await log.end(0);
+    await settled(() => publisher.status()[0]?.nextOffset === end);
+    const events = (): number => sink.sent.filter(({ key }) => key !== null).length;
+    const once = events();
+    await positions.set(0, await log.id(), 0);
+    await settled(() => events() === 2 * once, timers);
+    expect(once).toBeGreaterThan(10);
+    await settled(() => publisher.status()[0]?.state === 'following' && publisher.status()[0]?.nextOffset === end, timers);
+    await publisher.stop();
+  });
+
   it('beats in idle partitions only, some seconds behind the clock, and says how far everything is out', async () => {
     const log = newLog();
     const sink = new RecordingSink();

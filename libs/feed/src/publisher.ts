@@ -66,6 +66,7 @@ export class Publisher {
       status: { partition, state: 'following', nextOffset: 0, lastTime: 0, events: 0, problem: null },
       publisher: this.publisherOf(partition, (progress) => this.progressed(part, progress)),
       abort: new AbortController(),
+      attempt: new AbortController(),
       done: Promise.resolve(),
       busy: true,
     };
@@ -125,7 +126,8 @@ export class Publisher {
     let seen = -1;
     while (!signal.aborted) {
       try {
-        await part.publisher.follow(signal);
+        part.attempt = new AbortController();
+        await part.publisher.follow(AbortSignal.any([signal, part.attempt.signal]));
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;
@@ -161,9 +163,9 @@ export class Publisher {
     };
   }
 
-  /** A heartbeat whenever nothing was published for a while and nothing waits to be. */
+  /** A heartbeat whenever nothing was published for a while and nothing waits to be; also notices that the position was set meanwhile. */
   private async beat(part: Part, signal: AbortSignal): Promise<void> {
-    const { log, logId, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
+    const { log, logId, positions, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
     const { partition } = part.status;
     let last = 0;
     for (;;) {
@@ -174,8 +176,12 @@ export class Publisher {
       if (wasBusy || part.status.state !== 'following') continue;
       const time = Math.max(last, clock.now() - HEARTBEAT_BEHIND_MS);
       try {
-        const nextOffset = await log.end(partition);
-        if (part.status.nextOffset !== nextOffset || signal.aborted) continue;
+        const { nextOffset } = part.status;
+        const [end, kept] = await Promise.all([log.end(partition), positions.read(partition)]);
+        if (signal.aborted || part.status.nextOffset !== nextOffset) continue;
+        // Set by somebody while nothing came that would have shown it.
+        if (kept !== undefined && (kept.offset !== nextOffset || kept.logId !== logId)) part.attempt.abort();
+        if (end !== nextOffset || part.attempt.signal.aborted) continue;
         const id = `${logId}/${partition}/${nextOffset}/heartbeat/${time}`;
         const data = { partition, nextOffset };
         await sink.send(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(logId), time, data, extensions: {} })]);
@@ -192,6 +198,8 @@ interface Part {
   status: PublisherStatus;
   readonly publisher: PartitionPublisher;
   readonly abort: AbortController;
+  /** Ended to begin again from the stored position. */
+  attempt: AbortController;
   done: Promise<void>;
   /** Published something since the last look. */
   busy: boolean;
