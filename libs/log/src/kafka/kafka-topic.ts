@@ -1,6 +1,6 @@
 import type { Admin, Kafka } from 'kafkajs';
 import { errorText } from '#lib/platform';
-import { LogUnavailable } from '../event-log.js';
+import { LogRefused, LogUnavailable } from '../event-log.js';
 import { PartitionCountDiffers } from '../postgres/log-identity.js';
 import { BrokerLink } from './broker-link.js';
 import { loadCodecs } from './kafka-codecs.js';
@@ -67,15 +67,20 @@ const SETTLE_MS = 30_000;
 const POLL_MS = 50;
 const SETTINGS_PATIENCE_MS = 5_000;
 const UNKNOWN_TOPIC = 3;
+const NOT_AUTHORISED = 29;
+
+const notAuthorised = (topic: string): LogRefused =>
+  new LogRefused(`The brokers do not let this login see topic ${topic}: it needs Describe, DescribeConfigs, Read and Write.`);
 
 /**
  * Creates the topic when it is not there (many processes may do so at once) and audits it; ends when every partition has a leader.
- * @throws UnsafeTopic, PartitionCountDiffers, TopicMissing, LogUnavailable
+ * @throws UnsafeTopic, PartitionCountDiffers, TopicMissing, LogRefused when it may not see the topic, LogUnavailable
  */
 export async function ensureTopic(kafka: Kafka, wish: TopicWish): Promise<TopicState> {
   return withAdmin(kafka, async (admin) => {
     const factory = new BrokerFactory(kafka);
     const there = await askMetadata(factory, wish.name);
+    if (there.errorCode === NOT_AUTHORISED) throw notAuthorised(wish.name);
     if (there.errorCode === UNKNOWN_TOPIC) {
       if (wish.expectExisting === true) throw new TopicMissing(wish.name);
       await create(admin, wish, there.brokers.length);
@@ -92,6 +97,7 @@ export async function ensureTopic(kafka: Kafka, wish: TopicWish): Promise<TopicS
 export async function describeTopic(kafka: Kafka, wish: Pick<TopicWish, 'name' | 'retentionMs'>): Promise<TopicState | undefined> {
   return withAdmin(kafka, async (admin) => {
     const metadata = await askMetadata(new BrokerFactory(kafka), wish.name);
+    if (metadata.errorCode === NOT_AUTHORISED) throw notAuthorised(wish.name);
     return metadata.errorCode === UNKNOWN_TOPIC ? undefined : stateOf(admin, wish, metadata);
   });
 }
@@ -157,6 +163,7 @@ async function untilLed(factory: BrokerFactory, topic: string): Promise<TopicMet
     const metadata = await askMetadata(factory, topic);
     const led = metadata.errorCode === 0 && metadata.partitions.every(({ leader }) => leader >= 0);
     if (led && metadata.partitions.length > 0 && (await allLead(factory, topic, metadata))) return metadata;
+    if (metadata.errorCode === NOT_AUTHORISED) throw notAuthorised(topic);
     if (Date.now() > deadline) throw new LogUnavailable(`Topic ${topic} has partitions that nobody leads.`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

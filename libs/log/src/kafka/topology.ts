@@ -8,8 +8,9 @@ import { metadataRequest, type TopicMetadata } from './topic-metadata.js';
 const MAX_AGE_MS = 1_000;
 /** A broker that does not tell within this is asked no longer: the next one may know. */
 const PATIENCE_MS = 700;
-/** Two refreshes after failures are at least this far apart. */
+/** Two refreshes are at least this far apart, up to the second after failures. */
 const AT_LEAST_APART_MS = 50;
+const AT_MOST_APART_MS = 500;
 
 export interface Leader extends BrokerAddress {
   readonly epoch: number;
@@ -23,6 +24,7 @@ export class Topology {
   private refreshing: Promise<void> | undefined;
   private link: BrokerLink | undefined;
   private next = 0;
+  private failures = 0;
   private closed = false;
   private damage: LogDamaged | undefined;
   private readonly listeners = new Set<() => void>();
@@ -82,7 +84,8 @@ export class Topology {
   }
 
   private async ask(): Promise<void> {
-    const wait = this.triedAt + AT_LEAST_APART_MS - Date.now();
+    const apart = Math.min(AT_MOST_APART_MS, AT_LEAST_APART_MS * 2 ** this.failures) * (0.75 + Math.random() / 2);
+    const wait = this.triedAt + apart - Date.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
     this.triedAt = Date.now();
     let failure: unknown;
@@ -90,6 +93,7 @@ export class Topology {
       try {
         this.link ??= await this.open();
         this.take(await within(PATIENCE_MS, this.link.send(metadataRequest(this.topic))));
+        this.failures = 0;
         return;
       } catch (error) {
         failure = error;
@@ -98,6 +102,7 @@ export class Topology {
         this.next++;
       }
     }
+    this.failures = Math.min(this.failures + 1, 10);
     throw new LogUnavailable(`No broker tells who leads ${this.topic}: ${errorText(failure)}`, { cause: failure });
   }
 
