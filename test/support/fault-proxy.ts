@@ -299,8 +299,7 @@ class Pair {
     clearTimeout(this.breaking);
     this.up.discard();
     this.down.discard();
-    this.caller.resetAndDestroy();
-    this.target.resetAndDestroy();
+    for (const socket of [this.caller, this.target]) reset(socket);
     this.leave();
   }
 
@@ -333,4 +332,13 @@ class Pair {
         return now;
     }
   }
+}
+
+/**
+ * RST instead of FIN. libuv refuses that to a socket that is being shut down (or connects), and Node then never ends the socket and spins at
+ * the process's exit: such a one is just closed.
+ */
+function reset(socket: net.Socket): void {
+  if (socket.connecting || socket.destroyed || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
