@@ -4,9 +4,9 @@ import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { deadLetterCommands } from './dead-letters.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
-import { duration, json, table } from './layout.js';
+import { json } from './layout.js';
 import { topicsCommand } from './log-topics.js';
-import type { ProjectionStatus } from './projection.js';
+import { operationsScreen, type OperationsReport } from './operations-screen.js';
 
 type Options = ConnectionOptions & { readonly json?: true };
 type DumpOptions = ConnectionOptions & { readonly partition: number; readonly from?: bigint; readonly to?: bigint };
@@ -22,7 +22,7 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
     connecting(
       group
         .command('status')
-        .description('each partition: its end, how far the read models are, who owns it')
+        .description('partitions, owners, lag, throughput, what is parked, and who is degraded and why')
         .option('--json', 'for programs'),
     ),
     {
@@ -51,35 +51,9 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
 }
 
 async function status(cli: Cli, options: Options): Promise<number> {
-  const { terminal } = cli;
   const http = await connect(cli, options);
-  const { partitions }: ProjectionStatus = await http.get('/admin/projections');
-  const rows = partitions.map(({ partition, end, nextOffset, lagRecords, lagMs, owner }) => ({
-    partition,
-    end,
-    position: nextOffset,
-    lagRecords,
-    lagMs,
-    owner,
-  }));
-  if (options.json) {
-    terminal.out(json({ url: http.address.url, partitions: rows }));
-    return EXIT.ok;
-  }
-  terminal.out(
-    table(terminal, rows, [
-      { title: 'partition', cell: ({ partition }) => partition },
-      { title: 'end', cell: ({ end }) => end },
-      { title: 'read models at', cell: ({ position }) => position },
-      { title: 'behind', cell: ({ lagRecords }) => lagRecords, tone: ({ lagRecords }) => (lagRecords > 0 ? 'yellow' : undefined) },
-      { title: 'for', cell: ({ lagMs }) => (lagMs === 0 ? '' : duration(lagMs)) },
-      {
-        title: 'owner',
-        cell: ({ owner }) => (owner === 'self' ? 'this server' : (owner ?? 'nobody')),
-        tone: ({ owner }) => (owner === null ? 'yellow' : undefined),
-      },
-    ]),
-  );
+  const operations: OperationsReport = await http.get('/admin/operations');
+  cli.terminal.out(options.json ? json({ url: http.address.url, ...operations }) : operationsScreen(cli.terminal, operations));
   return EXIT.ok;
 }
 

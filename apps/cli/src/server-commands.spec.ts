@@ -10,14 +10,52 @@ import { page, recorded, server } from './testing/recorded.js';
 const URL_AND_TOKEN = ['--url', 'http://fabula.test', '--token', 't'];
 const HASH = 'ab'.repeat(32);
 
+const operations = {
+  at: '2026-11-23T18:01:00.000Z',
+  address: 'http://a:1',
+  roles: ['api', 'engine'],
+  log: { id: 'l', kind: 'kafka', partitions: 2 },
+  processes: ['http://a:1', 'http://b:2'],
+  partitions: [
+    {
+      partition: 0,
+      end: 9,
+      engine: { owner: 'self', breaker: 'open', pending: 3 },
+      projector: { owner: 'self', nextOffset: 7, lagRecords: 2, lagSeconds: 1.5 },
+      auditor: { owner: null, nextOffset: 9, lagRecords: 0, lagSeconds: 0 },
+      publisher: { owner: null, nextOffset: 0, lagRecords: 9, lagSeconds: null },
+    },
+    {
+      partition: 1,
+      end: 1_200,
+      engine: { owner: null, breaker: null, pending: null },
+      projector: null,
+      auditor: { owner: null, nextOffset: 0, lagRecords: 1_200, lagSeconds: null },
+      publisher: null,
+    },
+  ],
+  commands: { overSeconds: 60, perSecond: 12.5, p50Ms: 5, p95Ms: 10, p99Ms: 200, outcomes: { TURN_STALE: 10, accepted: 740 } },
+  busiestStreams: [{ stream: 'playthrough/p1', commands: 700 }],
+  parkedStreams: 1,
+  deadLetters: { open: 2, retried: 1 },
+  degraded: [
+    {
+      who: 'log p0',
+      why: 'the log takes nothing: the circuit breaker is open',
+      whatToDo: 'look at the log',
+      since: '2026-11-23T18:00:00.000Z',
+    },
+  ],
+};
+
 describe('commands that talk to a server', () => {
   let folder: string;
   beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'fabula-cli-'))));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   describe('finding it', () => {
-    const status = { partitions: [], generations: [], rebuild: { state: 'none' }, projector: [] };
-    const up = () => server({ 'GET /admin/projections': status });
+    const status = operations;
+    const up = () => server({ 'GET /admin/operations': status });
 
     test('take url and token from options before the environment', async () => {
       const { fetch, tokens } = up();
@@ -71,7 +109,7 @@ describe('commands that talk to a server', () => {
 
     test('end with 1 when it says no, with its code and the correlation id, and try reads again only where it may help', async () => {
       const busy = () => Response.json({ code: 'OVERLOADED', detail: 'busy', retryable: true, retryAfterMs: 50 }, { status: 503 });
-      const later = server({ 'GET /admin/projections': [busy(), busy(), status] });
+      const later = server({ 'GET /admin/operations': [busy(), busy(), status] });
       expect((await recorded(['log', 'status', ...URL_AND_TOKEN], { fetch: later.fetch })).code).toBe(0);
       expect(later.asked).toHaveLength(3);
       const never = server({});
@@ -241,19 +279,28 @@ describe('commands that talk to a server', () => {
       expect([code, err]).toEqual([1, expect.stringContaining('The rebuild failed: differs')]);
     });
 
-    test('log status shows end, position, lag and owner', async () => {
-      const { fetch } = server({ 'GET /admin/projections': status({ state: 'none' }) });
+    test('log status shows partitions, owners, lag, throughput, and who is degraded and why', async () => {
+      const { fetch } = server({ 'GET /admin/operations': operations });
       const asJson = await recorded(['log', 'status', '--json', ...URL_AND_TOKEN], { fetch });
-      expect(JSON.parse(asJson.out)).toEqual({
-        url: 'http://fabula.test',
-        partitions: [
-          { partition: 0, end: 9, position: 7, lagRecords: 2, lagMs: 1500, owner: 'self' },
-          { partition: 1, end: 0, position: 0, lagRecords: 0, lagMs: 0, owner: 'http://10.0.0.2:8080' },
-          { partition: 2, end: 0, position: 0, lagRecords: 0, lagMs: 0, owner: null },
-        ],
-      });
+      expect(JSON.parse(asJson.out)).toEqual({ url: 'http://fabula.test', ...operations });
+      const { out, code } = await recorded(['log', 'status', ...URL_AND_TOKEN], { fetch });
+      expect(code).toBe(0);
+      expect(out).toMatch(/log kafka, 2 partitions, 2 processes: http:\/\/a:1, http:\/\/b:2/);
+      expect(out).toMatch(/ 0 +9 +this server +3 +open +2, 2 s +0 +9\n/);
+      expect(out).toMatch(/ 1 +1,200 +nobody +unknown +1,200 +unknown\n/);
+      expect(out).toContain('commands here, last 60 s: 12.5/s, half within 5 ms, 99 % within 200 ms (accepted 740, TURN_STALE 10)');
+      expect(out).toContain('busy: playthrough/p1, 700 commands');
+      expect(out).toContain('parked streams: 1, open dead letters: 2');
+      expect(out).toMatch(/1 problem:\n {2}log p0: the log takes nothing[^]*\(since 2026-11-23\s+18:00:00Z\)[^]*→ look at the log/);
+    });
+
+    test('log status says so when nothing is degraded, and when positions cannot be read', async () => {
+      const quiet = { ...operations, partitions: null, parkedStreams: null, deadLetters: null, busiestStreams: [], degraded: [] };
+      const { fetch } = server({ 'GET /admin/operations': quiet });
       const { out } = await recorded(['log', 'status', ...URL_AND_TOKEN], { fetch });
-      expect(out).toMatch(/this server[^]*http:\/\/10\.0\.0\.2:8080[^]*nobody/);
+      expect(out).toContain('positions cannot be read now');
+      expect(out).toContain('parked streams: unknown, open dead letters: unknown');
+      expect(out).toContain('✓ nothing is degraded');
     });
 
     test('parked ends with 1 while something is parked; retry applies it by its name', async () => {

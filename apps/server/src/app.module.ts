@@ -15,6 +15,7 @@ import { AdminFeedController } from './rest/admin-feed.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
 import { AuditController } from './rest/audit.controller.js';
+import { OperationsController } from './rest/operations.controller.js';
 import { HealthController } from './rest/health.controller.js';
 import { InternalController } from './rest/internal.controller.js';
 
@@ -43,6 +44,7 @@ export class ApiModule {
       module: ApiModule,
       imports: [CqrsModule.forRoot(), GraphQLModule.forRoot(graphqlOptions(root, logger))],
       controllers: [
+        OperationsController,
         AdminStoriesController,
         AdminPlaythroughsController,
         AdminProjectionsController,

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { createMetrics, type Metrics } from '#lib/platform';
+import { createMetrics, systemClock, type Metrics } from '#lib/platform';
+import { RecentCommands } from './operations/recent-commands.js';
 import type { AppendOutcome } from './observed-log.js';
 import { METRICS, type CounterName, type GaugeName, type MetricName } from './metrics-catalogue.js';
 
@@ -12,6 +13,7 @@ export interface Sample {
 /** What Prometheus sees of this process. */
 export class NodeMetrics {
   readonly registry: Metrics = createMetrics();
+  readonly recent = new RecentCommands(systemClock);
   private readonly commands = new Counter({ ...this.entry('fabula_commands_total'), labelNames: ['command', 'outcome'] });
   private readonly seconds = new Histogram({
     ...this.entry('fabula_command_seconds'),
@@ -35,6 +37,7 @@ export class NodeMetrics {
   private readonly subscriptions = new Gauge(this.entry('fabula_subscriptions'));
 
   command(type: string, outcome: string, ms: number): void {
+    this.recent.note(outcome, ms);
     this.commands.inc({ command: type, outcome });
     this.seconds.observe({ command: type }, ms / 1_000);
   }

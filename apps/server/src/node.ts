@@ -37,6 +37,7 @@ import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { openLogOfRecord } from './log-of-record.js';
 import { NodeMetrics } from './metrics.js';
+import { Operations } from './operations/operations.js';
 import { observe, type RoleOwners } from './node-metrics.js';
 import { ObservedLog } from './observed-log.js';
 import { momentView } from './play/moment-view.js';
@@ -62,6 +63,7 @@ export class FabulaNode {
   readonly metrics: NodeMetrics;
   readonly stories: StoryCatalogue;
   readonly watch: PlaythroughWatch;
+  readonly operations: Operations;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
 
@@ -94,6 +96,9 @@ export class FabulaNode {
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, feed, owners: this.owners() });
+    const writerOf = (partition: number): string | null => this.ownerOf(partition);
+    const observed = { config, address, pool, log, logId, reads, engine, projections, deadLetters, audit, feed, metrics };
+    this.operations = new Operations({ ...observed, owners: this.owners(), writerOf });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 
@@ -183,7 +188,15 @@ export class FabulaNode {
       address,
       alarm,
     });
-    const feed = await FeedService.open({ config, pool, log: publishing.of(log), logId, logger, alarm, tellLag });
+    const feed = await FeedService.open({
+      config,
+      pool,
+      log: observed.followed(publishing.of(log), 'publisher', 'at-next'),
+      logId,
+      logger,
+      alarm,
+      tellLag,
+    });
     const transport = await InternalTransport.open(pool);
     // Each by itself: processes with other roles, or with none of these, leave no partition without its projector or auditor.
     const follows: Follow[] = [];
@@ -267,6 +280,7 @@ export class FabulaNode {
       await this.audit.stop();
       await this.feed.stop();
     }
+    this.operations.stop();
     await this.stories.close();
     await this.transport.close();
     await this.log.close();

@@ -7,6 +7,7 @@ import { AdminDeadLettersController } from './rest/admin-dead-letters.controller
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
 import { AuditController } from './rest/audit.controller.js';
+import { OperationsController } from './rest/operations.controller.js';
 import { HealthController } from './rest/health.controller.js';
 
 /** What describes the REST side: made from the running controllers for `/admin/openapi.json`, and without a server for openapi.json. */
@@ -29,6 +30,7 @@ export function describeApi(app: NestFastifyApplication): OpenAPIObject {
     AdminProjectionsController,
     AdminDeadLettersController,
     AuditController,
+    OperationsController,
     HealthController,
   ],
   // Describing calls nothing.
