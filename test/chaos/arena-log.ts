@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { openKafkaLog, openPostgresLog, type EventLog } from '#lib/log';
 import type { FaultProxy } from '../support/fault-proxy.js';
-import { claimProxiedBrokers, uniqueTopic, type ProxiedBrokers } from '../support/kafka.js';
+import { claimProxiedBrokers, uniqueTopic, type ProxiedBrokers, type ProxiedKafka } from '../support/kafka.js';
 import { pause } from './crowd.js';
 
 export type LogKind = 'postgres' | 'kafka';
@@ -87,6 +87,19 @@ export class KafkaArenaLog implements ArenaLog {
     const claimed: ProxiedBrokers[] = [];
     for (let i = 0; i < ways; i++) claimed.push(await claimProxiedBrokers(seed * 10 + i));
     return new KafkaArenaLog(claimed, partitions);
+  }
+
+  /** Brokers of the spec's own, which it may hurt. */
+  static over(kafka: ProxiedKafka, partitions: number): KafkaArenaLog {
+    const ways = kafka.proxies.map((proxies, i) => {
+      return {
+        brokers: kafka.kafka.brokersOf(i),
+        proxies,
+        direct: kafka.kafka.direct,
+        close: i === 0 ? () => kafka.close() : async () => {},
+      };
+    });
+    return new KafkaArenaLog(ways, partitions);
   }
 
   /** What stands between a server and the brokers. */

@@ -1,5 +1,7 @@
 import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { Client, Pool } from 'pg';
 import { openSigningKey } from '#lib/audit';
 import { openDevelopmentIssuer, startEmbeddedPostgres, type EmbeddedPostgres, type UserRole } from '#lib/platform';
@@ -11,6 +13,7 @@ import { KafkaArenaLog, PostgresArenaLog, type ArenaLog, type LogKind } from './
 import { chaosStory } from './chaos-story.js';
 import { pause } from './crowd.js';
 
+const run = promisify(execFile);
 const ORIGIN = 'fabula.local';
 const KEYS = ['development-issuer.json', 'audit-signing.key'];
 
@@ -137,11 +140,12 @@ export class Arena {
     await server.kill();
   }
 
-  /** As Ctrl-C does: it hands over and ends. Answers the exit code. */
-  async stopServer(i: number): Promise<number | null> {
+  /** As Ctrl-C does: it hands over and ends; killed when that takes longer than `graceMs`. Answers the exit code, null when killed. */
+  async stopServer(i: number, graceMs = 60_000): Promise<number | null> {
     const server = this.server(i);
     this.servers[i] = undefined;
-    return server.stop();
+    const patience = setTimeout(() => process.kill(server.pid, 'SIGKILL'), graceMs);
+    return server.stop().finally(() => clearTimeout(patience));
   }
 
   /** SIGSTOP: it holds what it holds, and says nothing. */
@@ -173,6 +177,22 @@ export class Arena {
       await pause(10);
     }
     return seen;
+  }
+
+  /** SIGSTOP to Postgres, all its processes, for a while: connections stay, nothing answers. */
+  async freezePostgres(ms: number): Promise<void> {
+    const postmaster = this.postgres?.pid();
+    if (postmaster === undefined) throw new Error('there is no Postgres that may be stopped');
+    const { stdout } = await run('pgrep', ['-P', String(postmaster)]);
+    const all = [postmaster, ...stdout.trim().split('\n').map(Number)];
+    // Sessions may end and begin meanwhile: who is gone needs no signal.
+    const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => all.filter(isAlive).forEach((pid) => process.kill(pid, name));
+    signal('SIGSTOP');
+    try {
+      await pause(ms);
+    } finally {
+      signal('SIGCONT');
+    }
   }
 
   /** A server that ended by itself, with its last words. */
