@@ -101,7 +101,7 @@ describe('the publisher', () => {
         };
         for (let partition = 0; partition < PARTITIONS; partition++) {
           for (let done = false, attempts = 0; !done; attempts++) {
-            if (attempts > 1_000) throw new Error('it does not get on');
+            if (attempts > 200) throw new Error('it does not get on');
             const verdicts = new FoldedVerdicts(log);
             // The auditor may be anywhere: batches end where it stands.
             const end = await log.end(partition);
@@ -115,7 +115,7 @@ describe('the publisher', () => {
         expect(await found(log, sink)).toEqual(await expected(log));
         repeated += sink.sent.length - deduplicated(sink.sent).length;
       }),
-      { numRuns: process.env['FABULA_TEST_LONG'] === undefined ? 15 : 300 },
+      { numRuns: process.env['FABULA_TEST_LONG'] === undefined ? 15 : 300, endOnFailure: true },
     );
     expect(repeated).toBeGreaterThan(50);
     expect(crashes).toBeGreaterThan(50);
