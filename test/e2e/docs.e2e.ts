@@ -66,7 +66,7 @@ describe('every page', () => {
           .split(/\s+/)
           .slice(2)
           .filter((word) => word !== '');
-        const name = [words.slice(0, 2).join(' '), words[0] ?? ''].find((candidate) => sections.has(candidate));
+        const name = [3, 2, 1].map((length) => words.slice(0, length).join(' ')).find((candidate) => sections.has(candidate));
         if (name === undefined) {
           // `npx fabula …` speaks of all of them.
           if (words[0] !== '…') wrong.push(`${page}: ${line}`);

@@ -61,7 +61,7 @@ export function deadLetterCommands(log: Command, cli: Cli, ending: Ending): void
   noted(place('release', 'go on without a record, for a recorded reason').requiredOption('--reason <text>', 'why, 3 to 500 characters'), {
     details:
       'Role operator. Invalid ones and those of parked streams are acknowledged; the stream stays parked. One of an unknown envelope version is from then on invalid for every reader, for ever, and its partition goes on: start the newer version instead, wherever there is one.',
-    examples: ['fabula log dead-letters release 3 1742 --reason "written by a test tool, ticket 815"'],
+    examples: ['fabula log dead-letters release 3 1742 --reason "by a test tool, #815"'],
   }).action(action(ending, (partition: number, offset: number, options: ReleaseOptions) => release(cli, partition, offset, options)));
 }
 

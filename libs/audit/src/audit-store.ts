@@ -122,6 +122,12 @@ export type AuditStopCode =
   /** The event log itself has a hole. */
   | 'LOG_DAMAGED';
 
+export interface RecordPlace {
+  readonly offset: number;
+  /** SHA-256 of its bytes. */
+  readonly digest: string;
+}
+
 /** The audit cannot go on by itself: a person has to look. Never thrown for an outage. */
 export class AuditStopped extends Error {
   override readonly name = 'AuditStopped';
@@ -131,6 +137,8 @@ export class AuditStopped extends Error {
     message: string,
     /** The command that mends it. */
     readonly remedy: string,
+    /** The record of an unknown envelope that it stands before. */
+    readonly record?: RecordPlace,
   ) {
     super(`${log}: ${message} (${remedy})`);
   }

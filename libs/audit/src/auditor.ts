@@ -1,3 +1,4 @@
+import { sha256Hex } from '#lib/canonical';
 import { admit, EMPTY_HEAD, type StreamHead, type StreamId } from '#lib/decision';
 import {
   assertPosition,
@@ -10,7 +11,7 @@ import {
   type StoredRecord,
 } from '#lib/log';
 import { errorText, type Timers } from '#lib/platform';
-import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type StoredLeaf } from './audit-store.js';
+import { AuditStopped, type RecordPlace, type AuditHead, type AuditStore, type AuditTransaction, type StoredLeaf } from './audit-store.js';
 import { leafBytes, leafTerms, type LeafInput } from './leaf.js';
 import { partitionLog } from './log-name.js';
 import { headFromLeaves, StreamHeads } from './stream-heads.js';
@@ -38,7 +39,13 @@ export interface PartitionAudit {
   readonly size: bigint;
   /** Log time of the newest record that this auditor saw in the tree, ms; 0 before the first. */
   readonly lastTime: number;
-  readonly problem?: { readonly code: string; readonly message: string; readonly remedy?: string };
+  readonly problem?: {
+    readonly code: string;
+    readonly message: string;
+    readonly remedy?: string;
+    /** The record of an unknown envelope that it stands before: it may be released. */
+    readonly record?: RecordPlace;
+  };
 }
 
 const FIRST_PAUSE_MS = 100;
@@ -97,7 +104,8 @@ export class Auditor {
       } catch (error) {
         this.memories.delete(partition);
         if (error instanceof AuditStopped) {
-          this.report(partition, { state: 'stopped', problem: { code: error.code, message: error.message, remedy: error.remedy } });
+          const { code, message, remedy, record } = error;
+          this.report(partition, { state: 'stopped', problem: { code, message, remedy, ...(record && { record }) } });
           return;
         }
         if (signal.aborted) return;
@@ -260,6 +268,7 @@ export class Auditor {
       partitionLog(partition),
       message,
       'start the version that wrote it, or release the record with `fabula log dead-letters release`',
+      { offset: record.offset, digest: sha256Hex(record.value) },
     );
   }
 

@@ -16,7 +16,7 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { FabulaError, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { errorText, FabulaError, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
@@ -43,7 +43,7 @@ interface AuditServiceOptions {
  * So often they look again; until then they stay stopped.
  */
 const LOOK_AGAIN_MS = 30_000;
-/** An unknown envelope may be released any moment; looking costs one query. */
+/** A record of an unknown envelope may be released any moment; asking costs one query. */
 const LOOK_FOR_RELEASE_MS = 2_000;
 
 /** The audit side of one process: an auditor per followed partition, the notary, and what the audit API reads. */
@@ -134,14 +134,28 @@ export class AuditService {
     const run = async (): Promise<void> => {
       for (;;) {
         await followed.auditor.run(signal);
-        const [status] = followed.auditor.status();
-        await pause(status?.problem?.code === 'UNKNOWN_ENVELOPE' ? LOOK_FOR_RELEASE_MS : LOOK_AGAIN_MS, signal);
+        await this.mended(followed.auditor, signal);
         if (signal.aborted) return;
         followed.auditor = auditorOf();
       }
     };
     followed.done = run();
     this.followed.set(partition, followed);
+  }
+
+  /** Ends when a stopped auditor should look again. */
+  private async mended(auditor: Auditor, signal: AbortSignal): Promise<void> {
+    const [status] = auditor.status();
+    const record = status?.problem?.record;
+    for (let waited = 0; waited < LOOK_AGAIN_MS && !signal.aborted; waited += LOOK_FOR_RELEASE_MS) {
+      await pause(LOOK_FOR_RELEASE_MS, signal);
+      if (status === undefined || record === undefined) continue;
+      try {
+        if (await this.options.releases.has(status.partition, record.offset, record.digest)) return;
+      } catch (error) {
+        this.options.logger.debug({ error: errorText(error) }, 'releases cannot be asked for now');
+      }
+    }
   }
 
   async leave(partition: number): Promise<void> {
