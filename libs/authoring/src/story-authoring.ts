@@ -32,7 +32,8 @@ function decide(command: StoryCommand, state: StoryStreamState | null, context: 
   if (decided === undefined) return [];
   if ('rejected' in decided) return decided;
   const event = { ...decided, stateHash: '' };
-  const after = evolve(state, event);
+  // What is written may be older than what is folded.
+  const after = evolve(state, upcast(event, authoringEvents) as unknown as StoryEvent);
   return after === null ? [] : [{ ...event, stateHash: storyStateHash(after) }];
 }
 
@@ -186,6 +187,10 @@ export function applyRecordedStory(
     throw new BrokenStoryFold(`${event.type} cannot be folded: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (next === null) throw new BrokenStoryFold(`${event.type} cannot begin a story`);
-  if (hash !== event.stateHash) throw new BrokenStoryFold(`${event.type} leads to state ${hash}, recorded is ${event.stateHash}`);
+  if (hash !== event.stateHash) {
+    // A stored field may be anything, an object that cannot become text too.
+    const recordedHash = typeof event.stateHash === 'string' ? event.stateHash : `a ${typeof event.stateHash}`;
+    throw new BrokenStoryFold(`${event.type} leads to state ${hash}, recorded is ${recordedHash}`);
+  }
   return next;
 }

@@ -1,5 +1,6 @@
 import {
   applyRecordedStory,
+  authoringEvents,
   authoringShapes,
   storyAuthoring,
   storyStateFromJson,
@@ -8,11 +9,12 @@ import {
   type StoryEvent,
   type StoryStreamState,
 } from '#lib/authoring';
-import type { RecordedEvent } from '#lib/decision';
+import { upcast, type RecordedEvent } from '#lib/decision';
 import {
   applyRecorded,
   dueTimeOut,
   playthrough,
+  playthroughEvents,
   playthroughShapes,
   stateFromJson,
   stateHash,
@@ -38,7 +40,8 @@ export const playthroughKind: StreamKind<PlaythroughState, PlaythroughCommand> =
       ...(past !== undefined && { past }),
     });
   },
-  evolve: (state, events) => events.reduce((next, event) => playthrough.evolve(next, event as unknown as PlaythroughEvent), state),
+  evolve: (state, events) =>
+    events.reduce((next, event) => playthrough.evolve(next, upcast(event, playthroughEvents) as unknown as PlaythroughEvent), state),
   fold: (state, events) => events.reduce<PlaythroughState | null>((next, event) => applyRecorded(next, event), state),
   fromJson: stateFromJson,
   hash: stateHash,
@@ -76,7 +79,8 @@ export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   name: 'story',
   shapes: authoringShapes,
   decide: (command, state, { now }) => storyAuthoring.decide(command, state, { now }),
-  evolve: (state, events) => events.reduce((next, event) => storyAuthoring.evolve(next, event as unknown as StoryEvent), state),
+  evolve: (state, events) =>
+    events.reduce((next, event) => storyAuthoring.evolve(next, upcast(event, authoringEvents) as unknown as StoryEvent), state),
   fold: (state, events) => events.reduce<StoryStreamState | null>((next, event) => applyRecordedStory(next, event), state),
   fromJson: storyStateFromJson,
   hash: storyStateHash,

@@ -1,4 +1,5 @@
-import { decodeRecord, isRejection, type RecordedEvent } from '#lib/decision';
+import { decodeRecord, isRejection, type EventSchema, type RecordedEvent } from '#lib/decision';
+import { playthroughEvents } from '#lib/playthrough';
 import { playthroughKind } from './kinds.js';
 import { begun } from './testing/begun.js';
 import { accepted, chooseRequest, failure, startRequest } from './testing/fixture.js';
@@ -58,4 +59,31 @@ describe('A defect in a decider', () => {
       await engine.stop();
     },
   );
+});
+
+describe('A version that this release reads and the next one writes', () => {
+  const catalogue = playthroughEvents as Map<string, EventSchema>;
+  const now = catalogue.get('ChoiceMade') as EventSchema;
+  afterEach(() => void catalogue.set('ChoiceMade', now));
+
+  it('is what a decision of the old version is folded as, at once and from the log; the log gets the old version', async () => {
+    const { engine, gate, id, log, another } = await begun();
+    gate.open = true;
+    const up = jest.fn((event: RecordedEvent): RecordedEvent => ({ ...event, v: 2 }));
+    catalogue.set('ChoiceMade', { version: 2, upcasters: [up] });
+    const { offset, state } = await accepted(engine.execute(chooseRequest(id, 0)));
+    // By the decider for the state hash, and by the engine for its hot state.
+    expect(up).toHaveBeenCalledTimes(2);
+    for await (const { records } of log.read(0, offset, { upTo: offset + 1 })) {
+      expect(decodeRecord((records[0] as { value: Uint8Array }).value)).toMatchObject({
+        record: { events: [{ type: 'ChoiceMade', v: 1 }] },
+      });
+    }
+    await engine.stop();
+    const next = another();
+    await next.start();
+    const after = await accepted(next.execute(chooseRequest(id, 1)));
+    expect(after.state.narrative.variables).toEqual({ ...state.narrative.variables, steps: 2 });
+    await next.stop();
+  });
 });

@@ -1,7 +1,8 @@
-import type { Rejection } from '#lib/decision';
+import { upcast, type Rejection } from '#lib/decision';
 import type { CompiledStory, Value } from '#lib/story';
 import { inputProblem, seedOf } from './command-input.js';
 import { EffectRun, StoryFault } from './effects.js';
+import { playthroughEvents } from './event-catalogue.js';
 import { counted, evolve } from './evolve.js';
 import { move, passageOf, scopeOf, type Taken } from './moves.js';
 import { deadlineOf, offersOf } from './offers.js';
@@ -68,7 +69,8 @@ function withHashes(state: PlaythroughState | null, events: readonly Unhashed[])
   const hashed: PlaythroughEvent[] = [];
   for (const unhashed of events) {
     const event = { ...unhashed, stateHash: '' };
-    current = evolve(current, event);
+    // What is written may be older than what is folded.
+    current = evolve(current, upcast(event, playthroughEvents) as unknown as PlaythroughEvent);
     if (current === null) continue;
     const json = stateToJson(current);
     const size = Buffer.byteLength(json);

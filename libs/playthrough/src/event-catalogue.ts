@@ -33,12 +33,15 @@ export function applyRecorded(
 ): PlaythroughState {
   const event = upcast(recorded, catalogue) as unknown as PlaythroughEvent;
   const { next, hash } = folded(state, event);
-  if (hash !== event.stateHash)
-    throw new BrokenFold(
-      `${event.type} at turn ${'turn' in event ? event.turn : 0} leads to state ${hash}, recorded is ${event.stateHash}`,
-    );
+  if (hash !== event.stateHash) {
+    const turn = 'turn' in event ? event.turn : 0;
+    throw new BrokenFold(`${event.type} at turn ${shown(turn)} leads to state ${hash}, recorded is ${shown(event.stateHash)}`);
+  }
   return next;
 }
+
+/** A stored field may be anything, an object that cannot become text too. */
+const shown = (field: unknown): string => (typeof field === 'string' || typeof field === 'number' ? String(field) : `a ${typeof field}`);
 
 function folded(state: PlaythroughState | null, event: PlaythroughEvent): { readonly next: PlaythroughState; readonly hash: string } {
   let next: PlaythroughState | null;

@@ -85,5 +85,8 @@ describe('the catalogue of events', () => {
     expect(() => applyRecorded(null, second)).toThrow(BrokenFold);
     expect(() => applyRecorded(applyRecorded(null, first), { ...second, toPassageId: 'home' })).toThrow(BrokenFold);
     expect(() => applyRecorded(null, { type: 'PlaythroughStarted', v: 1 })).toThrow(BrokenFold);
+    const unprintable = JSON.parse('{"toString":null}') as RecordedEvent;
+    expect(() => applyRecorded(null, { ...first, stateHash: unprintable })).toThrow(BrokenFold);
+    expect(() => applyRecorded(applyRecorded(null, first), { ...second, stateHash: '', turn: unprintable })).toThrow(BrokenFold);
   });
 });
