@@ -204,8 +204,8 @@ const OF_SERVERS = [
 ];
 const OF_THE_REST = [killPostgres, freezePostgres, rollingRestart];
 
-/** All of them; or one of the brokers and one of the servers or Postgres, drawn by the seed. */
+/** All of them; or one, drawn by the seed. */
 function drawn(random: Random): readonly Outage[] {
   if (isLong) return [...OF_BROKERS, ...OF_SERVERS, ...OF_THE_REST];
-  return [random.pick(OF_BROKERS), random.pick([...OF_SERVERS, killPostgres])];
+  return [random.pick([...OF_BROKERS, ...OF_SERVERS, killPostgres])];
 }

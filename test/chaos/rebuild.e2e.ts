@@ -37,85 +37,89 @@ interface Projections {
   };
 }
 
-onEachLog('A rebuild of the read models under load, with the server that does it killed half-way', ({ log, row }) => {
-  let arena: Arena;
-  let crowd: Crowd | undefined;
-  let reading: Reading | undefined;
-  beforeAll(async () => {
-    arena = await Arena.open({ servers: log === 'kafka' ? 3 : 2, log, partitions: PARTITIONS });
-  }, 180_000);
-  afterAll(async () => {
-    await reading?.stop();
-    await crowd?.abandon();
-    await arena?.close();
-  }, 60_000);
+onEachLog(
+  'A rebuild of the read models under load, with the server that does it killed half-way',
+  ({ log, row }) => {
+    let arena: Arena;
+    let crowd: Crowd | undefined;
+    let reading: Reading | undefined;
+    beforeAll(async () => {
+      arena = await Arena.open({ servers: log === 'kafka' ? 3 : 2, log, partitions: PARTITIONS });
+    }, 180_000);
+    afterAll(async () => {
+      await reading?.stop();
+      await crowd?.abandon();
+      await arena?.close();
+    }, 60_000);
 
-  it(
-    'goes on where it was, comes out equal, and is switched to while every read is answered',
-    async () => {
-      const history = new History();
-      const figures = await verified(row(ROW), async () => {
-        const beside = await arena.log.open();
-        const past = await appendPast(beside, PAST.playthroughs, PAST.turns).finally(() => beside.close());
-        await settle(arena);
-        const readers = await arena.readers(READERS);
-        crowd = new Crowd({
-          ...{
-            problem: () => arena.problem(),
-            urls: () => arena.urls(),
-            readers,
-            devices: DEVICES,
-            storyId: chaosStory.id,
-            seed: 8,
-            history,
-            habits: HABITS,
-          },
+    it(
+      'goes on where it was, comes out equal, and is switched to while every read is answered',
+      async () => {
+        const history = new History();
+        const figures = await verified(row(ROW), async () => {
+          const beside = await arena.log.open();
+          const past = await appendPast(beside, PAST.playthroughs, PAST.turns).finally(() => beside.close());
+          await settle(arena);
+          const readers = await arena.readers(READERS);
+          crowd = new Crowd({
+            ...{
+              problem: () => arena.problem(),
+              urls: () => arena.urls(),
+              readers,
+              devices: DEVICES,
+              storyId: chaosStory.id,
+              seed: 8,
+              history,
+              habits: HABITS,
+            },
+          });
+          await crowd.start();
+          // Server 1 is never killed: it must answer every read, whatever happens beside it.
+          reading = new Reading(await arena.api(['reader'], 1), await arena.api(['author'], 1), arena.server(1).url, crowd);
+          const report = progress(row(ROW));
+          const resumed: string[] = [];
+          const steps: number[] = [];
+          for (let round = 0; round < ROUNDS; round++) {
+            const { generation, at } = await killedHalfWay(arena, history);
+            const operator = await arena.api(['operator'], 1);
+            const { seen, done } = await rebuilt(operator);
+            expect(done.report).toMatchObject({ generation, parity: { kind: 'equal' } });
+            const live = (await projections(operator)).generations.filter(({ state }) => state === 'live');
+            expect(live.map(({ n }) => n)).toEqual([generation]);
+            // It folded what was missing, not everything again.
+            const all = await arena.records();
+            expect(done.report?.records ?? Infinity).toBeLessThanOrEqual(all - at);
+            resumed.push(`generation ${generation} killed at ${at}, then ${done.report?.records} of ${all}`);
+            steps.push(seen);
+            await arena.startServer(0);
+            await crowd.turns(TURNS_PER_ROUND, 300_000);
+            report(round + 1, ROUNDS, 'rebuilds');
+          }
+          await crowd.stop();
+          const read = await reading.stop();
+          await settle(arena);
+          const { truth, wrong, records, rows } = await checkDerived(arena);
+          const after = turnsAfterLastFault(history, truth);
+          const violations = [...wrong, ...read.failures, ...checkHistory(history, truth.playthroughs)];
+          violations.push(...notEnough(history, { turns: 5_000, outcomes: ['accepted', 'duplicate', 'unknown', 'refused TURN_STALE'] }));
+          if (after < (isLong ? 100 : 20)) violations.push(`only ${after} turns after the last fault`);
+          if (read.reads < (isLong ? 1_000 : 20)) violations.push(`only ${read.reads} reads`);
+          expect(violations).toEqual([]);
+          return {
+            ...{ rebuilds: ROUNDS, killed: history.of('fault server'), recordsBefore: past, records, readModelRows: rows, parity: 'equal' },
+            ...{ reads: read.reads, readsFailed: read.failures.length, progressReports: steps.map(String), resumed },
+            ...{ acceptedTurns: history.acceptedTurns, turnsAfterLastFault: after, violations: violations.length },
+            faults: cutOffs(history, truth).map((one) => `${one.what}: ${one.inFlight} cut off, ${one.storedUnanswered} stored`),
+            outcomes: countsOf(history),
+          };
         });
-        await crowd.start();
-        // Server 1 is never killed: it must answer every read, whatever happens beside it.
-        reading = new Reading(await arena.api(['reader'], 1), await arena.api(['author'], 1), arena.server(1).url, crowd);
-        const report = progress(row(ROW));
-        const resumed: string[] = [];
-        const steps: number[] = [];
-        for (let round = 0; round < ROUNDS; round++) {
-          const { generation, at } = await killedHalfWay(arena, history);
-          const operator = await arena.api(['operator'], 1);
-          const { seen, done } = await rebuilt(operator);
-          expect(done.report).toMatchObject({ generation, parity: { kind: 'equal' } });
-          const live = (await projections(operator)).generations.filter(({ state }) => state === 'live');
-          expect(live.map(({ n }) => n)).toEqual([generation]);
-          // It folded what was missing, not everything again.
-          const all = await arena.records();
-          expect(done.report?.records ?? Infinity).toBeLessThanOrEqual(all - at);
-          resumed.push(`generation ${generation} killed at ${at}, then ${done.report?.records} of ${all}`);
-          steps.push(seen);
-          await arena.startServer(0);
-          await crowd.turns(TURNS_PER_ROUND, 300_000);
-          report(round + 1, ROUNDS, 'rebuilds');
-        }
-        await crowd.stop();
-        const read = await reading.stop();
-        await settle(arena);
-        const { truth, wrong, records, rows } = await checkDerived(arena);
-        const after = turnsAfterLastFault(history, truth);
-        const violations = [...wrong, ...read.failures, ...checkHistory(history, truth.playthroughs)];
-        violations.push(...notEnough(history, { turns: 5_000, outcomes: ['accepted', 'duplicate', 'unknown', 'refused TURN_STALE'] }));
-        if (after < (isLong ? 100 : 20)) violations.push(`only ${after} turns after the last fault`);
-        if (read.reads < (isLong ? 1_000 : 20)) violations.push(`only ${read.reads} reads`);
-        expect(violations).toEqual([]);
-        return {
-          ...{ rebuilds: ROUNDS, killed: history.of('fault server'), recordsBefore: past, records, readModelRows: rows, parity: 'equal' },
-          ...{ reads: read.reads, readsFailed: read.failures.length, progressReports: steps.map(String), resumed },
-          ...{ acceptedTurns: history.acceptedTurns, turnsAfterLastFault: after, violations: violations.length },
-          faults: cutOffs(history, truth).map((one) => `${one.what}: ${one.inFlight} cut off, ${one.storedUnanswered} stored`),
-          outcomes: countsOf(history),
-        };
-      });
-      expect(figures).toMatchObject({ readsFailed: 0, parity: 'equal', violations: 0 });
-    },
-    isLong ? 3_600_000 : 240_000,
-  );
-});
+        expect(figures).toMatchObject({ readsFailed: 0, parity: 'equal', violations: 0 });
+      },
+      isLong ? 3_600_000 : 240_000,
+    );
+  },
+  { one: 2, of: 3 },
+);
 
 /** Orders a rebuild from server 0 and kills the server when some of it is done; again until it was not too quick for us. */
 async function killedHalfWay(arena: Arena, history: History): Promise<{ readonly generation: number; readonly at: number }> {

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import { copyFile, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { admit, decodeRecord, EMPTY_HEAD, encodeRecord, partitionOf, type RecordedEvent, type StreamHead } from '#lib/decision';
-import { openPostgresLog, type EventLog } from '#lib/log';
+import type { EventLog } from '#lib/log';
 import { ApiClient, type Payload } from '../support/api-client.js';
+import { describeWithKafka } from '../support/kafka.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
-import { ServerProcess } from '../support/server-process.js';
+import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
 import { eventually, refused } from './expectations.js';
 import { publishStory } from './publish-story.js';
+import { rawKafka, rawPostgres, type RawLog, type RawLogKind } from './raw-log.js';
 import { threeDoors } from './small-stories.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const STORY = 'three-doors';
 
@@ -21,26 +25,42 @@ interface Parked {
   readonly lastError: string | null;
 }
 
+describe('a playthrough whose record cannot be applied', () => heldBack(rawPostgres, 1));
+describeWithKafka('on Kafka, through one of three servers: a playthrough whose record cannot be applied', () => heldBack(rawKafka, 3));
+
 /** Poison gets into a log by a newer version of Fabula, by a defect, by hand. It must hold back its own stream and nothing else. */
-describe('a playthrough whose record cannot be applied', () => {
+function heldBack(kindOf: () => Promise<RawLogKind>, servers: number): void {
   let database: TestDatabase;
   let server: ServerProcess;
+  let raw: RawLog;
   let log: EventLog;
+  const others: ServerProcess[] = [];
+  const otherDirs: string[] = [];
   let reader: ApiClient;
   let operator: ApiClient;
   let hash: string;
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    server = await ServerProcess.start({ databaseUrl: database.url });
-    log = await openPostgresLog({ pool: database.pool, partitions: 4 });
+    const kind = await kindOf();
+    server = await ServerProcess.start({ databaseUrl: database.url, env: kind.env });
+    for (let i = 1; i < servers; i++) {
+      const dataDir = await temporaryDataDir();
+      otherDirs.push(dataDir);
+      for (const key of ['development-issuer.json', 'audit-signing.key'])
+        await copyFile(path.join(server.dataDir, key), path.join(dataDir, key));
+      others.push(await ServerProcess.start({ databaseUrl: database.url, dataDir, env: kind.env }));
+    }
+    raw = await kind.open(database);
+    ({ log } = raw);
     reader = new ApiClient(server.url, await server.token(['reader']));
     operator = new ApiClient(server.url, await server.token(['operator']));
     hash = await publishStory(new ApiClient(server.url, await server.token(['author'])), threeDoors(STORY));
   });
   afterAll(async () => {
-    await log.close();
-    await server.stop();
+    await raw.close();
+    await Promise.all([server, ...others].map((one) => one.stop()));
+    await Promise.all(otherDirs.map((dir) => rm(dir, { recursive: true, force: true })));
     await database.drop();
   });
 
@@ -205,4 +225,4 @@ describe('a playthrough whose record cannot be applied', () => {
     }, 'the playthrough goes on');
     expect(await reader.playthrough(playthrough.id, [next.position])).toMatchObject({ turn: 2, moment: { passage: { id: 'yard' } } });
   });
-});
+}
