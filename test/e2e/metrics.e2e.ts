@@ -18,6 +18,21 @@ function valuesOf(text: string, name: string): Record<string, number> {
     found[/"(.*)"/.exec(labels ?? '')?.[1] ?? ''] = Number(value);
   return found;
 }
+interface Operations {
+  readonly partitions:
+    | readonly {
+        readonly partition: number;
+        readonly end: number;
+        readonly engine: object;
+        readonly projector: { readonly lagRecords: number } | null;
+        readonly auditor: { readonly lagRecords: number } | null;
+        readonly publisher: object | null;
+      }[]
+    | null;
+  readonly commands: { readonly outcomes: Readonly<Record<string, number>>; readonly p99Ms: number | null };
+  readonly degraded: readonly object[];
+}
+
 const sum = (values: Record<string, number>): number => Object.values(values).reduce((total, value) => total + value, 0);
 
 describe('what operators see of running servers', () => {
@@ -95,6 +110,53 @@ describe('what operators see of running servers', () => {
     for (const age of Object.values(ages)) expect(age >= 0 && age < 120).toBe(true);
   });
 
+  test('GET /admin/operations says who has what, how far everything is, what comes in, and that nothing is degraded', async () => {
+    const operator = new ApiClient(first.url, await first.token(['operator']));
+    await walk(new ApiClient(first.url, await first.token(['reader'], 'reader-9')), 'the-cloakroom', 9, 6);
+    const report = await eventually(async () => {
+      const { status, body } = await operator.rest('GET', '/admin/operations');
+      expect(status).toBe(200);
+      const seen = body as Operations;
+      const caughtUp =
+        seen.partitions?.every(({ projector, auditor }) => projector?.lagRecords === 0 && auditor?.lagRecords === 0) === true;
+      return caughtUp && seen.degraded.length === 0 ? seen : undefined;
+    }, 'projector and auditor are at the end of the log');
+    expect(report).toMatchObject({
+      address: first.url,
+      processes: [first.url],
+      log: { kind: 'postgres', partitions: 4 },
+      parkedStreams: 0,
+      deadLetters: { open: 0 },
+    });
+    expect(
+      report.partitions?.map(({ partition, end, engine, projector, auditor, publisher }) => ({
+        partition,
+        engine,
+        projector,
+        auditor,
+        publisher,
+        end: end > 0,
+      })),
+    ).toEqual(
+      PARTITIONS.map((partition, n) => {
+        const nextOffset = report.partitions?.[n]?.end;
+        const done = { owner: 'self', nextOffset, lagRecords: 0, lagSeconds: 0 };
+        return {
+          partition: Number(partition),
+          engine: { owner: 'self', breaker: 'closed', pending: 0 },
+          projector: done,
+          auditor: done,
+          publisher: null,
+          end: expect.any(Boolean) as unknown,
+        };
+      }),
+    );
+    expect(report.commands.outcomes['accepted']).toBeGreaterThan(0);
+    expect(report.commands.p99Ms).toBeGreaterThan(0);
+    const reader = await new ApiClient(first.url, await first.token(['reader'])).rest('GET', '/admin/operations');
+    expect(reader.status).toBe(403);
+  });
+
   test('partitions that another process took are told of there and no longer here, and each process names the owner', async () => {
     expect(await ownersAt(first)).toEqual(['self', 'self', 'self', 'self']);
     // One audit, one key.
@@ -140,6 +202,13 @@ describe('what operators see of running servers', () => {
         : undefined;
     }, 'the partition is behind by one');
     expect(valuesOf(await scrape(), 'fabula_auditor_lag_records')).toEqual({ [partition]: 1, [otherOne]: 0 });
+    const { body } = await new ApiClient(first.url, await first.token(['operator'])).rest('GET', '/admin/operations');
+    expect((body as Operations).degraded).toContainEqual({
+      who: `auditor p${partition}`,
+      why: expect.stringContaining('stopped: ') as unknown,
+      whatToDo: expect.any(String) as unknown,
+      since: expect.stringMatching(/^20.*Z$/) as unknown,
+    });
   });
 });
 
