@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Agent, request } from 'undici';
 import type { Pool } from 'pg';
-import { decodeReply, EngineFailure, encodeRequest, type CommandOutcome, type CommandRequest, type Transport } from '#lib/engine';
+import { decodeReply, EngineFailure, encodeRequest, NotOwner, type CommandOutcome, type CommandRequest, type Transport } from '#lib/engine';
+import { errorCode } from '#lib/platform';
 
 export const INTERNAL_PATH = '/internal/commands';
 export const INTERNAL_SECRET_HEADER = 'x-fabula-internal';
@@ -28,6 +29,10 @@ export class InternalTransport implements Transport {
       body: encodeRequest(command),
       headersTimeout: timeout,
       bodyTimeout: timeout,
+    }).catch((error: unknown) => {
+      // Nobody listens there: nothing was sent, so the outcome is known, and the next owner can be asked.
+      if (errorCode(error) === 'ECONNREFUSED') throw new NotOwner(`the owner at ${address} cannot be reached`);
+      throw error;
     });
     const text = await body.text();
     if (statusCode !== 200) throw new EngineFailure('OUTCOME_UNKNOWN', `the owner answered ${statusCode}`);

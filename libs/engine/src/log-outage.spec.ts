@@ -21,6 +21,7 @@ describe('While the log is down for long', () => {
     expect(await sent.settled()).toBe(false);
     // However long it takes: the same bytes are the probe, nobody else is let through.
     await time.pass(5_000);
+    expect(engine.stats()).toMatchObject([{ breaker: 'open' }]);
     expect(await failure(engine.execute(startRequest()))).toBe('LOG_UNAVAILABLE');
     await gate.decide('stored');
     expect(await sent.promise).toMatchObject({ offset: 1, turn: 1, duplicate: false });
