@@ -91,7 +91,11 @@ describeWithOwnKafka('When servers join and leave under load', () => {
           history.fault(what);
           if (what === 'join') await arena.startServer(server);
           else if (what === 'kill') await arena.killServer(server);
-          else if ((await arena.stopServer(server)) !== 0) violations.push(`server ${server} did not end well`);
+          else {
+            const { output } = arena.server(server);
+            const code = await arena.stopServer(server);
+            if (code !== 0) violations.push(`server ${server} ended with ${code}; its last words: ${output().slice(-2_000)}`);
+          }
           const now = await fairOwners(arena);
           const took = Math.round(performance.now() - begun);
           const moved = now.filter((owner, partition) => owner !== owners[partition]).length;
