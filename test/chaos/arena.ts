@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -165,9 +165,7 @@ export class Arena {
    * @returns whether an append was seen under way at that moment
    */
   async killPostgres(about: () => void): Promise<boolean> {
-    const { postgres } = this;
-    const pid = postgres?.pid();
-    if (postgres === undefined || pid === undefined) throw new Error('there is no Postgres that may be killed');
+    const { postgres, pid } = this.ownPostgres();
     const seen = await this.log.appendUnderWay();
     about();
     process.kill(pid, 'SIGKILL');
@@ -179,20 +177,41 @@ export class Arena {
     return seen;
   }
 
-  /** SIGSTOP to Postgres, all its processes, for a while: connections stay, nothing answers. */
-  async freezePostgres(ms: number): Promise<void> {
-    const postmaster = this.postgres?.pid();
-    if (postmaster === undefined) throw new Error('there is no Postgres that may be stopped');
+  /** SIGSTOP to Postgres, all its processes, for so long: connections stay, nothing answers. */
+  async freezePostgres(during: number | (() => Promise<void>)): Promise<void> {
+    const { pid: postmaster } = this.ownPostgres();
     const { stdout } = await run('pgrep', ['-P', String(postmaster)]);
     const all = [postmaster, ...stdout.trim().split('\n').map(Number)];
     // Sessions may end and begin meanwhile: who is gone needs no signal.
     const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => all.filter(isAlive).forEach((pid) => process.kill(pid, name));
     signal('SIGSTOP');
     try {
-      await pause(ms);
+      await (typeof during === 'number' ? pause(during) : during());
     } finally {
       signal('SIGCONT');
     }
+  }
+
+  /** SIGKILL to Postgres, whose files are gone until `during` has ended, so that it cannot come back; ends when it runs again. */
+  async withoutPostgres(during: () => Promise<void>): Promise<void> {
+    const { postgres, pid } = this.ownPostgres();
+    const files = path.join(this.home, 'cluster', 'postgres');
+    await rename(files, `${files}.away`);
+    try {
+      process.kill(pid, 'SIGKILL');
+      await until('Postgres to be gone', () => Promise.resolve(postgres.pid() === undefined));
+      await during();
+    } finally {
+      await rename(`${files}.away`, files);
+    }
+    await until('Postgres to come back', () => Promise.resolve(postgres.pid() !== undefined));
+  }
+
+  private ownPostgres(): { readonly postgres: EmbeddedPostgres; readonly pid: number } {
+    const { postgres } = this;
+    const pid = postgres?.pid();
+    if (postgres === undefined || pid === undefined) throw new Error('there is no Postgres that may be killed');
+    return { postgres, pid };
   }
 
   /** A server that ended by itself, with its last words. */
