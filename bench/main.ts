@@ -5,6 +5,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '#lib/platform';
 import { prepareTemplate } from './databases.js';
+import { brokersMissing, startBrokers, type BenchBrokers } from './kafka/brokers.js';
 import type { RowNews, RowOrder } from './row-process.js';
 import type { RowReport } from './row.js';
 import { rows } from './rows.js';
@@ -59,7 +60,9 @@ async function main(): Promise<number> {
   });
   const profile = values.profile === undefined ? undefined : path.resolve(values.profile);
   // Ctrl-C reaches the rows' processes too; a cluster must not stay behind.
+  let brokers: BenchBrokers | undefined;
   const stop = async (): Promise<void> => {
+    await brokers?.stop();
     await postgres.stop();
     await rm(folder, { recursive: true, force: true });
   };
@@ -72,8 +75,17 @@ async function main(): Promise<number> {
     for (const [index, row] of names.entries()) {
       say(`[${index + 1}/${names.length}] ${row}: ${rows[row]?.about}`);
       const begun = performance.now();
-      const order: RowOrder = { row, rounds, seconds, smoke, folder, profile, postgres: { adminUrl, pid: postgres.pid() ?? 0 } };
+      const needsBrokers = rows[row]?.needs === 'kafka';
+      const missing = needsBrokers ? brokersMissing() : undefined;
+      if (missing !== undefined) {
+        say(`  skipped: ${missing}`);
+        continue;
+      }
       try {
+        if (needsBrokers) brokers ??= await startBrokers(path.join(folder, 'kafka'), (text) => say(`  ${text}`));
+        const kafka = needsBrokers && brokers !== undefined ? { brokers: brokers.addresses, pids: brokers.pids } : undefined;
+        const cluster = { adminUrl, pid: postgres.pid() ?? 0 };
+        const order: RowOrder = { row, rounds, seconds, smoke, folder, profile, postgres: cluster, kafka };
         for (const report of await runRow(order)) {
           const line = lineOf(report, rounds);
           lines.push(line);

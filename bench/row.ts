@@ -9,6 +9,8 @@ export interface RowContext {
   readonly smoke: boolean;
   /** The bench's own cluster; rows that need none never touch it. */
   readonly postgres: { readonly adminUrl: string; readonly pid: number };
+  /** Brokers, for rows that say that they need them; `pids` are empty where they are not the bench's own. */
+  readonly kafka?: { readonly brokers: readonly string[]; readonly pids: readonly number[] } | undefined;
   /** A folder for this row alone, removed afterwards. */
   readonly folder: string;
   /** Where CPU profiles go, if they are wanted. */

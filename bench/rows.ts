@@ -1,7 +1,9 @@
 import type { Row } from './row.js';
 
 /** Every row, by the name that `--rows` takes, in the order they are run. Loaded only where it runs: each has a process of its own. */
-export const rows: { readonly [name: string]: { readonly about: string; readonly load: () => Promise<Row> } } = {
+export const rows: {
+  readonly [name: string]: { readonly about: string; readonly needs?: 'kafka'; readonly load: () => Promise<Row> };
+} = {
   commands: {
     about: 'commands through the engine on the Postgres log, and their p99, beside Emmett and a group commit',
     load: async () => (await import('./rows/commands.js')).commands,
@@ -23,4 +25,19 @@ export const rows: { readonly [name: string]: { readonly about: string; readonly
     load: async () => (await import('./rows/http.js')).http,
   },
   guard: { about: 'a compiled guard beside a closure written by hand', load: async () => (await import('./rows/guard.js')).guard },
+  'kafka-commands': {
+    about: 'commands through the engine on a Kafka log, and their p50, beside a bare kafkajs producer and Emmett on Postgres',
+    needs: 'kafka',
+    load: async () => (await import('./rows/kafka-commands.js')).kafkaCommands,
+  },
+  'kafka-cold': {
+    about: 'from nothing to the first answered command on a Kafka log with a tail, beside a bare read of the tail',
+    needs: 'kafka',
+    load: async () => (await import('./rows/kafka-cold.js')).kafkaCold,
+  },
+  'kafka-rebuild': {
+    about: 'read models built anew from a Kafka log beside a bare kafkajs fold',
+    needs: 'kafka',
+    load: async () => (await import('./rows/kafka-rebuild.js')).kafkaRebuild,
+  },
 };

@@ -21,9 +21,10 @@ export interface EngineSide {
 /** As configured by default. */
 export const PARTITIONS = 4;
 
-export async function openEngineSide(url: string): Promise<EngineSide> {
+/** @param openLog default: the embedded log, in the same database */
+export async function openEngineSide(url: string, openLog?: () => Promise<EventLog>): Promise<EngineSide> {
   const pool = await openPool(url);
-  const log = await openPostgresLog({ pool, partitions: PARTITIONS });
+  const log = await (openLog === undefined ? openPostgresLog({ pool, partitions: PARTITIONS }) : openLog());
   const content = new PostgresContentStore(pool);
   await content.put(compiledRooms.hash, roomStoryText);
   const store = new PostgresProjection(pool, new LiveGeneration(pool, systemClock));
@@ -41,7 +42,7 @@ export async function openEngineSide(url: string): Promise<EngineSide> {
       return engine;
     },
     async project() {
-      for (let partition = 0; partition < PARTITIONS; partition++) await projector.catchUp(partition);
+      for (let partition = 0; partition < log.partitions; partition++) await projector.catchUp(partition);
     },
     async close() {
       await Promise.all(engines.map((engine) => engine.stop()));

@@ -18,6 +18,8 @@ export interface SideResult {
   readonly median: number;
   readonly samples: readonly number[];
   readonly latency?: Percentiles;
+  /** Median of each round, ms. */
+  readonly p50s?: readonly number[];
   /** 99th percentile of each round, ms. */
   readonly p99s?: readonly number[];
   /** All processes that count together. */
@@ -69,6 +71,7 @@ function sideResult(list: readonly { sample: Sample; cpu: CpuUse }[]): SideResul
     samples,
     ...(latencies.length > 0 && {
       latency: percentiles(latencies),
+      p50s: list.map(({ sample }) => percentiles(sample.latencies ?? []).p50),
       p99s: list.map(({ sample }) => percentiles(sample.latencies ?? []).p99),
     }),
     cpuMicrosPerOperation: median(list.map(({ sample, cpu }) => cpu.micros / Math.max(1, sample.operations))),
