@@ -12,6 +12,7 @@ import {
   createMemoryLog,
   describeFindings,
   kafkaConnection,
+  openEventStoreDbLog,
   openKafkaLog,
   openPostgresLog,
   type AppendReport,
@@ -54,8 +55,11 @@ export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogO
       const log = await openPostgresLog({ pool, partitions: config.partitions });
       return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
     }
-    case 'eventstoredb':
-      throw new Error('FABULA_LOG=eventstoredb is not in this version');
+    case 'eventstoredb': {
+      const { eventStoreDbUrl: url = '', eventStoreDbPrefix: prefix } = config;
+      const log = await openEventStoreDbLog({ url, prefix, partitions: config.partitions });
+      return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
+    }
     case 'kafka':
       return onKafka(options);
   }

@@ -26,3 +26,4 @@ export type { AppendReport } from './kafka/group-commit.js';
 export { describeTopic, ensureTopic, TopicMissing, UnsafeTopic, type TopicState, type TopicWish } from './kafka/kafka-topic.js';
 export { describeFindings, type Finding } from './kafka/topic-audit.js';
 export { planTopics, type Load, type TopicPlan } from './kafka/plan-topics.js';
+export { findEventStoreDbLog, openEventStoreDbLog, type EventStoreDbLogOptions } from './eventstoredb/eventstoredb-log.js';

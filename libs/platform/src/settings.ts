@@ -164,6 +164,12 @@ export const settings = {
     what: 'Connection string of EventStoreDB.',
     secret: true,
   }),
+  eventStoreDbPrefix: setting<string, string>({
+    name: 'FABULA_EVENTSTOREDB_PREFIX',
+    default: 'fabula',
+    read: text.regex(/^[A-Za-z0-9][A-Za-z0-9._]{0,63}$/, 'letters, digits, dots and underscores, no dash'),
+    what: 'First part of the names of the streams of decision records in EventStoreDB: `<prefix>-log` and `<prefix>-decisions-<n>`. Another prefix is another log.',
+  }),
   authIssuer: setting<string>({
     name: 'AUTH_ISSUER',
     read: url('http:', 'https:'),
