@@ -61,7 +61,12 @@ function brokers() {
 }
 
 const record = (bytes = 10): LogRecord => ({ key: 'k', value: new Uint8Array(bytes) });
-const settle = () => new Promise((resolve) => setImmediate(resolve));
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** Requests leave a turn of the event loop after their appends. */
+const settle = async () => {
+  await turn();
+  await turn();
+};
 
 describe('group commit', () => {
   test('sends one request at a time to a leader, and all its partitions that gathered meanwhile in the next', async () => {
@@ -148,6 +153,27 @@ describe('group commit', () => {
     sent[0]?.lose(Object.assign(new Error('Not connected'), { name: 'KafkaJSConnectionError' }));
     await outcome;
     commits.close();
+  });
+
+  test('callers who append again once they are answered travel together, whatever partitions they write', async () => {
+    const { commits, sent } = brokers();
+    const caller = async (partition: number): Promise<void> => {
+      for (let i = 0; i < 3; i++) {
+        await commits.append(partition, [record()]);
+        // As in the engine: the answer passes through a few promises before its caller's next command is decided.
+        for (let hop = 0; hop < 10; hop++) await Promise.resolve();
+      }
+    };
+    const callers = [caller(0)];
+    await settle();
+    callers.push(caller(2));
+    for (let request = 0; request < 4; request++) {
+      sent[request]?.answer({ 0: { baseOffset: request }, 2: { baseOffset: request } });
+      await settle();
+    }
+    await Promise.all(callers);
+    // One alone, then both together, then the one who came later alone.
+    expect(sent.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[0], [0, 2], [0, 2], [2]]);
   });
 
   test('an append is never cut in two: what does not fit waits for the next request', async () => {

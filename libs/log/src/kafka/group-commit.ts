@@ -135,8 +135,9 @@ export class GroupCommit {
   private async loop(nodeId: number): Promise<void> {
     try {
       for (;;) {
-        // Whoever appends in the same turn of the event loop travels along.
-        await Promise.resolve();
+        // Whoever was just answered mostly appends again in this turn of the event loop, and travels along. Without it two halves of the
+        // callers take turns for ever, each with requests half as large (measured: 15.6 records a request for 32 callers).
+        await new Promise((resolve) => setImmediate(resolve));
         const { leader, batches } = this.collect(nodeId);
         if (leader === undefined || batches.length === 0) return;
         if (!(await this.send(leader, batches))) return;
