@@ -240,15 +240,24 @@ function whatNoFabulaWrote(kindOf: () => Promise<RawLogKind>): void {
       expect((await retry(future)).status).toBe(409);
     });
 
-    test('for a story that nobody published cannot be played, and disturbs nobody', async () => {
+    test('for a story that nobody published cannot be played, moves the alarm, and disturbs nobody', async () => {
+      const alarms = await metric('fabula_alarms_total');
       const [template] = await startsOf(3);
       const stream = streamIn('playthrough', 3);
-      const unknown = { ...(template as RecordedEvent), storyId: 'nobody-wrote-it', versionHash: 'e'.repeat(64), stateHash: '' };
+      const id = stream.slice('playthrough/'.length);
+      const unknown = {
+        ...(template as RecordedEvent),
+        playthroughId: id,
+        storyId: 'nobody-wrote-it',
+        versionHash: 'e'.repeat(64),
+        stateHash: '',
+      };
       const state = decider.evolve(null, unknown as unknown as PlaythroughEvent);
       const event = { ...unknown, stateHash: state === null ? '' : stateHash(state) };
       const place = await put(3, stream, encodeRecord(recordOf(stream, EMPTY_HEAD, event as RecordedEvent)));
-      const id = stream.slice('playthrough/'.length);
       await eventually(async () => ((await positionOf(3)) > place.offset ? true : undefined), 'the projector has passed it');
+      await eventually(async () => ((await metric('fabula_missing_contents')) > 0 ? true : undefined), 'its missing content is noticed');
+      expect(await metric('fabula_alarms_total')).toBeGreaterThan(alarms);
       expect((await refused(reader.choose(id, 'wait', 0))).code).toMatch(/^(VERSION_NOT_FOUND|PLAYTHROUGH_NOT_FOUND|PLAYTHROUGH_PARKED)$/);
       await playsOn(3);
       expect(await ready()).toBe(true);

@@ -192,6 +192,12 @@ export const METRICS = {
     help: 'Age of the newest signed note of a tree, as the notary of this process knows it',
     reading: 'grows while nothing happens in the tree; alert when it grows while `fabula_commands_total` does',
   },
+  fabula_missing_contents: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Story versions that records speak of and whose content is not in the database',
+    reading: 'alert above 0: primary data was lost, or somebody else wrote into the log',
+  },
   fabula_parked_streams: {
     kind: 'gauge',
     labels: [],

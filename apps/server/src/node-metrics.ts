@@ -6,6 +6,7 @@ import { DEAD_LETTER_KINDS, type DeadLetters, type ReadModels } from '#lib/proje
 import type { AuditService } from './audit/audit-service.js';
 import type { FeedService } from './feed/feed-service.js';
 import type { NodeMetrics, Sample } from './metrics.js';
+import type { MissingContents } from './stories/missing-contents.js';
 import type { ProjectionService } from './projections/projection-service.js';
 
 export interface ObservedNode {
@@ -16,6 +17,8 @@ export interface ObservedNode {
   readonly engine: Engine;
   readonly projections: ProjectionService;
   readonly deadLetters: DeadLetters;
+  /** Absent where nobody looks: a process without projector. */
+  readonly missing: MissingContents | undefined;
   readonly audit: AuditService;
   readonly feed: FeedService;
   /** Who has which partition, by role of this process. */
@@ -44,7 +47,7 @@ interface Followed {
 }
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
-export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, feed, owners }: ObservedNode): void {
+export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, missing, audit, feed, owners }: ObservedNode): void {
   const { now } = systemClock;
   const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
 
@@ -115,6 +118,8 @@ export function observe({ metrics, pool, log, reads, engine, projections, deadLe
         signedAt === null ? [] : [{ labels: { tree }, value: Math.max(0, now() - signedAt) / 1_000 }],
       ),
   );
+
+  metrics.gauge('fabula_missing_contents', () => (missing === undefined ? [] : [{ labels: {}, value: missing.versions.length }]));
 
   const parked = new Sampled(() => reads.parkedCount());
   metrics.gauge('fabula_parked_streams', async () => {

@@ -5,6 +5,7 @@ import {
   Engine,
   ForwardingEngine,
   PostgresContentStore,
+  RECOVERING,
   type Change,
   type CommandOutcome,
   type CommandRequest,
@@ -43,9 +44,11 @@ import { ObservedLog } from './observed-log.js';
 import { momentView } from './play/moment-view.js';
 import { PlaythroughWatch } from './play/playthrough-watch.js';
 import { ProjectionService } from './projections/projection-service.js';
+import { MissingContents } from './stories/missing-contents.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 import { tracedCommand } from './traced-command.js';
+import { within } from './within.js';
 
 const APPLICATION = 'fabula';
 /**
@@ -54,6 +57,8 @@ const APPLICATION = 'fabula';
  */
 const PROJECT_EVERY_MS = 50;
 const AUDIT_EVERY_MS = 250;
+/** A database that says nothing for so long is away; whoever asks whether this process is ready waits little longer. */
+const DATABASE_ANSWERS_WITHIN_MS = 2_000;
 
 /**
  * One process of Fabula put together: log, engine, projector, auditor and what the API reads, by the roles it was given.
@@ -63,9 +68,11 @@ export class FabulaNode {
   readonly metrics: NodeMetrics;
   readonly stories: StoryCatalogue;
   readonly watch: PlaythroughWatch;
+  private readonly missing: MissingContents | undefined;
   readonly operations: Operations;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
+  private askingDatabase: Promise<Record<string, string>> | undefined;
 
   private constructor(
     readonly config: Config,
@@ -95,7 +102,13 @@ export class FabulaNode {
     this.stories = new StoryCatalogue(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
-    observe({ metrics, pool, log, reads, engine, projections, deadLetters, audit, feed, owners: this.owners() });
+    const alarm = (message: string): void => {
+      metrics.alarm();
+      logger.warn({ alarm: message }, message);
+    };
+    const onProblem = (error: unknown): void => logger.debug({ error: errorText(error) }, 'looking for missing contents failed');
+    this.missing = has(config, 'projector') ? new MissingContents(pool, reads, { alarm, onProblem }) : undefined;
+    observe({ metrics, pool, log, reads, engine, projections, deadLetters, missing: this.missing, audit, feed, owners: this.owners() });
     const writerOf = (partition: number): string | null => this.ownerOf(partition);
     const observed = { config, address, pool, log, logId, reads, engine, projections, deadLetters, audit, feed, metrics };
     this.operations = new Operations({ ...observed, owners: this.owners(), writerOf });
@@ -281,6 +294,7 @@ export class FabulaNode {
       await this.feed.stop();
     }
     this.operations.stop();
+    await this.missing?.stop();
     await this.stories.close();
     await this.transport.close();
     await this.log.close();
@@ -372,18 +386,27 @@ export class FabulaNode {
     return stateHash(state);
   }
 
-  /** Why this process cannot do what it is there for; empty when it is ready. */
-  problems(): Record<string, string> {
+  /** Why this process cannot do what it is there for; empty when it is ready. `waiting`: partitions that are still being recovered. */
+  problems(): { readonly problems: Record<string, string>; readonly waiting: Record<string, string> } {
     const problems: Record<string, string> = {};
-    if (this.has('engine')) for (const [partition, reason] of this.engine.problems()) problems[`engine p${partition}`] = reason;
+    const waiting: Record<string, string> = {};
+    if (this.has('engine')) {
+      for (const [partition, reason] of this.engine.problems())
+        (reason === RECOVERING ? waiting : problems)[`engine p${partition}`] = reason;
+    }
     for (const { partition, state, error } of this.projections.status()) {
       if (state === 'halted') problems[`projector p${partition}`] = error ?? 'halted';
     }
-    return problems;
+    return { problems, waiting };
   }
 
-  /** The database's own word; reads of hot playthroughs and their commands may go on without it. */
+  /** The database's own word, or that it says none; reads of hot playthroughs and their commands may go on without it. */
   async databaseProblem(): Promise<Record<string, string>> {
+    this.askingDatabase ??= this.askDatabase().finally(() => (this.askingDatabase = undefined));
+    const answer = await within(this.askingDatabase, DATABASE_ANSWERS_WITHIN_MS);
+    return answer === 'late' ? { database: `no answer within ${DATABASE_ANSWERS_WITHIN_MS} ms` } : answer;
+  }
+  private async askDatabase(): Promise<Record<string, string>> {
     try {
       await this.pool.query('select 1');
       return {};

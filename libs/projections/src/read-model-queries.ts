@@ -102,3 +102,16 @@ export function parked(schema: string): string {
     from ${schema}.parked k left join fabula.parked_retries a on a.stream = k.stream
     where (k.parked_at, k.stream) > ($1::bigint, $2::text) order by k.parked_at, k.stream limit $3`;
 }
+
+/** A loose index scan: one probe of the primary key for each version. */
+export const versionsSpokenOf = (schema: string): string => `
+  with recursive played as (
+    (select story_id, version_hash from ${schema}.passage_stats order by story_id, version_hash limit 1)
+    union all
+    select next.* from played, lateral (
+      select s.story_id, s.version_hash from ${schema}.passage_stats s
+      where (s.story_id, s.version_hash) > (played.story_id, played.version_hash)
+      order by s.story_id, s.version_hash limit 1
+    ) next
+  )
+  select version_hash as hash from played union select version_hash from ${schema}.story_versions`;

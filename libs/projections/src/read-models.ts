@@ -216,6 +216,12 @@ export class ReadModels {
     return { value: pageOf(value, request.first, (row) => [row.parkedAt, row.stream]), asOf };
   }
 
+  /** Content hashes that authors drafted or readers play, each once; found by jumps through the index, not by reading the statistics. */
+  async versionsSpokenOf(): Promise<readonly string[]> {
+    const { rows } = await this.live.query<{ hash: string }>('versions_spoken_of', sql.versionsSpokenOf, []);
+    return rows.map(({ hash }) => hash);
+  }
+
   async parkedCount(): Promise<number> {
     const { rows } = await this.live.query<{ count: string }>('parked_count', (schema) => `select count(*) from ${schema}.parked`, []);
     return Number(rows[0]?.count ?? 0);
