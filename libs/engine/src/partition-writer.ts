@@ -16,7 +16,8 @@ import type { WriterContext, WriterStats } from './writer-context.js';
 
 type Refused = Pick<Extract<Step, { kind: 'rejected' }>, 'rejection' | 'state'>;
 
-const RECOVERING = 'the partition is being recovered';
+/** Why a partition takes no commands while log or read models are asked where it stands. */
+export const RECOVERING = 'the partition is being recovered';
 
 /**
  * The only one who decides on a partition in this process. Round after round: complete the cold streams that arrived, decide what waits in

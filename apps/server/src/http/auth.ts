@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { FabulaError, type TraceHeaders, type TokenVerifier, type UserRole } from '#lib/platform';
+import { beforeItsEffect } from './database-outage.js';
 
 /** Who calls, as far as the token proves it. */
 export interface Caller {
@@ -33,7 +34,7 @@ export class Authenticator {
     private readonly now: () => number,
   ) {}
 
-  /** @throws FabulaError UNAUTHENTICATED */
+  /** @throws FabulaError UNAUTHENTICATED; OVERLOADED while nobody can say who a new subject is */
   async authenticate(token: string | undefined): Promise<Caller> {
     if (token === undefined || token === '') throw new FabulaError('UNAUTHENTICATED', 'A bearer token is needed.');
     const key = createHash('sha256').update(token).digest('base64');
@@ -43,7 +44,7 @@ export class Authenticator {
       this.known.delete(key);
     }
     const { subject, roles, expiresAt } = await this.verifier.verify(token);
-    const caller: Caller = { actor: await this.pseudonymOf(subject), roles, expiresAt };
+    const caller: Caller = { actor: await beforeItsEffect(this.pseudonymOf(subject)), roles, expiresAt };
     if (this.known.size >= REMEMBERED_TOKENS) this.known.delete(this.known.keys().next().value as string);
     this.known.set(key, caller);
     return caller;

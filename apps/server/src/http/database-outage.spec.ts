@@ -1,4 +1,4 @@
-import { isDatabaseOutage } from './database-outage.js';
+import { beforeItsEffect, isDatabaseOutage } from './database-outage.js';
 import { asFabulaError } from './problem.js';
 
 const error = (message: string, more: object = {}): Error => Object.assign(new Error(message), more);
@@ -23,5 +23,13 @@ describe('A command that met a database that is away', () => {
   ])('is not made of %s', (_what, thrown) => {
     expect(isDatabaseOutage(thrown)).toBe(false);
     expect(asFabulaError(thrown).code).toBe('INTERNAL');
+  });
+
+  it('before it was recorded is told that it had no effect; other faults stay what they are', async () => {
+    const away = error('connect ECONNREFUSED 127.0.0.1:5432', { code: 'ECONNREFUSED' });
+    await expect(beforeItsEffect(Promise.reject(away))).rejects.toMatchObject({ code: 'OVERLOADED', retryable: true, cause: away });
+    const ours = new TypeError('x is not a function');
+    await expect(beforeItsEffect(Promise.reject(ours))).rejects.toBe(ours);
+    await expect(beforeItsEffect(Promise.resolve(1))).resolves.toBe(1);
   });
 });

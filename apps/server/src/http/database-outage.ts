@@ -1,3 +1,5 @@
+import { FabulaError } from '#lib/platform';
+
 const NODE_CODES: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -23,4 +25,19 @@ export function isDatabaseOutage(error: unknown): boolean {
   const { code, severity } = error as { readonly code?: unknown; readonly severity?: unknown };
   if (typeof code !== 'string') return false;
   return severity === undefined ? NODE_CODES.has(code) : /^(?:08|53|57)[0-9A-Z]{3}$/.test(code);
+}
+
+/**
+ * What a command asks the database before anything is appended: when it cannot be reached the command has certainly had no effect, and says so.
+ * @throws FabulaError OVERLOADED instead of an outage; everything else as it was thrown
+ */
+export async function beforeItsEffect<T>(asking: Promise<T>): Promise<T> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (!isDatabaseOutage(error)) throw error;
+    throw new FabulaError('OVERLOADED', 'What this needs from the database cannot be read at present; nothing was recorded.', {
+      cause: error,
+    });
+  }
 }

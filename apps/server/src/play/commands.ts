@@ -5,6 +5,7 @@ import { EngineFailure, type CommandRequest } from '#lib/engine';
 import { FabulaError } from '#lib/platform';
 import { derivedPlaythroughId, playthroughStream, type PlaythroughCommand, type PlaythroughState } from '#lib/playthrough';
 import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
+import { beforeItsEffect } from '../http/database-outage.js';
 import { FabulaNode } from '../node.js';
 import { untilAllVisible, UUID } from './find-playthrough.js';
 import { PlaythroughView, type PlaythroughResult } from './playthrough-view.js';
@@ -68,7 +69,7 @@ export class StartPlaythroughHandler implements ICommandHandler<StartPlaythrough
     const commandId = clientCommandId(input.commandId);
     const storyId = plainText('storyId', input.storyId, MAX_ID);
     const id = derivedPlaythroughId(caller.actor, commandId);
-    const versionHash = await this.versionOf(id, storyId, input.versionHash ?? undefined);
+    const versionHash = await beforeItsEffect(this.versionOf(id, storyId, input.versionHash ?? undefined));
     const seed = input.seed == null ? {} : { seed: plainText('seed', input.seed, MAX_ID) };
     return play(this.node, context, caller, {
       id,
@@ -146,7 +147,7 @@ export class SetCheckpointHandler implements ICommandHandler<SetCheckpoint> {
   async execute({ input, context }: SetCheckpoint): Promise<PlaythroughResult> {
     const caller = requireRole(context.caller, 'reader', 'author');
     const name = plainText('name', input.name, MAX_CHECKPOINT_NAME);
-    const { sealed, mark } = await this.node.sealer.seal(caller.actor, name);
+    const { sealed, mark } = await beforeItsEffect(this.node.sealer.seal(caller.actor, name));
     const command = { type: 'setCheckpoint', checkpoint: { name: sealed, mark, turn: input.turn }, turn: input.turn } as const;
     // The digest must not hold the name, nor a plain hash of it: the mark is keyed and says nothing once the key is gone.
     return playOwn(this.node, context, input, command, { type: 'setCheckpoint', mark, turn: input.turn });

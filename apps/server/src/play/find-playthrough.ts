@@ -3,10 +3,13 @@ import { playthroughStream, stateFromJson } from '#lib/playthrough';
 import { decodePosition } from '#lib/projections';
 import type { Caller } from '../http/auth.js';
 import type { FabulaNode } from '../node.js';
+import { within } from '../within.js';
 import { PlaythroughView } from './playthrough-view.js';
 
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAX_POSITIONS = 64;
+/** A playthrough that is in memory is shown from there when the read models say nothing for so long. */
+const MEMORY_WAITS_MS = 1_000;
 
 /**
  * One of the caller's own playthroughs, from the read models; while they cannot be reached, from memory if this process has it hot.
@@ -18,7 +21,9 @@ export async function findPlaythrough(node: FabulaNode, caller: Caller, id: stri
   const wanted = id.toLowerCase();
   let found;
   try {
-    found = await node.reads.playthrough(wanted);
+    const reading = node.reads.playthrough(wanted);
+    found = node.hot(wanted) === undefined ? await reading : await within(reading, MEMORY_WAITS_MS);
+    if (found === 'late') throw new Error(`the read models did not answer within ${MEMORY_WAITS_MS} ms`);
   } catch (error) {
     const hot = node.hot(wanted);
     if (hot === undefined) throw new FabulaError('NOT_YET_VISIBLE', 'The read models cannot be reached.', { cause: error });

@@ -22,10 +22,12 @@ export class HealthController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<{ status: 'ready' | 'not ready'; problems: Record<string, string>; notes: Record<string, string> }> {
     const database = await this.node.databaseProblem();
+    const { problems: own, waiting } = this.node.problems();
     // With a log elsewhere, playthroughs in memory go on without the database: no load balancer should take the process away (DESIGN §7).
-    const embedded = this.node.config.log === 'postgres';
-    const problems = { ...this.node.problems(), ...(embedded ? database : {}) };
-    const notes = { ...this.node.notes(), ...(embedded ? {} : database) };
+    // Partitions that wait for the database would wait in any other process too.
+    const goesOn = this.node.config.log !== 'postgres' && Object.keys(database).length > 0;
+    const problems = goesOn ? own : { ...own, ...waiting, ...database };
+    const notes = goesOn ? { ...this.node.notes(), ...waiting, ...database } : this.node.notes();
     const ready = Object.keys(problems).length === 0;
     void reply.status(ready ? 200 : 503);
     return { status: ready ? 'ready' : 'not ready', problems, notes };
