@@ -3,14 +3,14 @@ import { describeWithOwnKafka, startProxiedKafka } from '../support/kafka.js';
 import { isLong } from '../support/requirement.js';
 import { progress, verified } from '../support/verification.js';
 import { Random } from '../simulation/random.js';
-import { Arena } from './arena.js';
+import { Arena, until } from './arena.js';
 import { KafkaArenaLog } from './arena-log.js';
 import { chaosStory } from './chaos-story.js';
 import { countsOf, Crowd, pause } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
-import { cutOffs, notEnough, turnsAfterLastFault } from './outcome-table.js';
+import { cutOffs, longestGap, notEnough, turnsAfterLastFault } from './outcome-table.js';
 
 const READERS = 12;
 const DEVICES = 24;
@@ -85,8 +85,10 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
           const ended = performance.now();
           history.fault(`the end of ${outage.name}`);
           await crowd.turns(5, WITHIN_MS);
+          const now = performance.now();
+          const gap = longestGap(history, begun, now);
           lines.push(
-            `${outage.name}: ${Math.round(ended - begun)} ms, ${meanwhile} turns meanwhile, 5 more ${Math.round(performance.now() - ended)} ms after`,
+            `${outage.name}: ${Math.round(ended - begun)} ms, ${meanwhile} turns meanwhile, 5 more ${Math.round(now - ended)} ms after, longest gap ${gap} ms`,
           );
           if (outage.survivable && meanwhile < MEANWHILE) stuck.push(`${meanwhile} turns during ${outage.name}, ${MEANWHILE} are needed`);
           report(i + 1, outages.length, 'outages');
@@ -164,7 +166,12 @@ const freezeServer = (i: number, what: string): Outage => ({
   run: async (stage) => {
     await stage.arena.log.appendUnderWay();
     stage.arena.freezeServer(i);
+    const zombie = stage.arena.server(i).url;
     await heldFor(FROZEN_MS, MEANWHILE, stage);
+    await until('the partitions of the frozen server to move', async () => {
+      const owners = await stage.arena.owners();
+      return owners.every((owner) => owner !== undefined && owner !== zombie);
+    });
     stage.arena.thawServer(i);
     await stage.arena.allOwn();
   },

@@ -37,6 +37,22 @@ export function turnsAfterLastFault({ faults }: History, truth: LogTruth): numbe
   return turns;
 }
 
+/** Longest time between two moments of the clients' clock in which no turn was accepted, ms. */
+export function longestGap({ attempts }: History, from: number, to: number): number {
+  const accepted: number[] = [];
+  for (const { saw, payload, endedAt } of attempts) {
+    const turn = saw.kind === 'accepted' && !saw.duplicate && /^(?:choose|rewind)/.test(payload);
+    if (turn && endedAt > from && endedAt < to) accepted.push(endedAt);
+  }
+  let longest = 0;
+  let last = from;
+  for (const at of [...accepted.toSorted((a, b) => a - b), to]) {
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return Math.round(longest);
+}
+
 /** A row in full size must have seen enough of what it claims to test; a short one at least some of it. */
 export function notEnough(history: History, wanted: { readonly turns: number; readonly outcomes: readonly string[] }): string[] {
   const [turns, each] = isLong ? [wanted.turns, 100] : [Math.ceil(wanted.turns / 50), 1];
