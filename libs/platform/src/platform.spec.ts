@@ -66,6 +66,11 @@ describe('the system', () => {
   test('makes ids of the asked size', () => {
     expect(systemIds.uuid()).toMatch(UUID);
     expect(systemIds.hex(8)).toMatch(/^[0-9a-f]{16}$/);
+    // Bytes are drawn many at a time: none is given out twice, and more than are drawn at once can be had.
+    const drawn = Array.from({ length: 2_000 }, () => systemIds.hex(16));
+    expect(new Set(drawn).size).toBe(2_000);
+    expect(drawn.every((id) => /^[0-9a-f]{32}$/.test(id) && !/^(00){16}$/.test(id))).toBe(true);
+    expect(systemIds.hex(5_000)).toMatch(/^[0-9a-f]{10000}$/);
   });
 
   test('does not fire a wait of months at once, and cancels', async () => {

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomFillSync, randomUUID } from 'node:crypto';
 import type { Clock, Ids, Timers } from './clock.js';
 
 export const systemClock: Clock = { now: () => Date.now() };
@@ -17,7 +17,20 @@ export const systemTimers: Timers = {
   },
 };
 
+/** Drawn many at a time, as randomUUID does: a call to the generator costs more than a decision's hash. Each byte is given out once. */
+const pool = Buffer.alloc(4_096);
+let given = pool.length;
+
 export const systemIds: Ids = {
   uuid: () => randomUUID(),
-  hex: (bytes) => randomBytes(bytes).toString('hex'),
+  hex: (bytes) => {
+    if (bytes > pool.length) return randomFillSync(Buffer.alloc(bytes)).toString('hex');
+    if (given + bytes > pool.length) {
+      randomFillSync(pool);
+      given = 0;
+    }
+    const text = pool.toString('hex', given, given + bytes);
+    pool.fill(0, given, (given += bytes));
+    return text;
+  },
 };
