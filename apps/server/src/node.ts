@@ -276,7 +276,7 @@ export class FabulaNode {
       ),
     ]);
     if (this.has('auditor')) this.audit.startNotary();
-    if (this.has('api')) await this.audit.resumeExports();
+    if (this.has('api')) this.audit.resumeExports();
   }
 
   /** Before requests are refused: other processes, if there are any, take the partitions over while this one still answers. */

@@ -43,6 +43,7 @@ interface AuditServiceOptions {
  * So often they look again; until then they stay stopped.
  */
 const LOOK_AGAIN_MS = 30_000;
+const RESUME_AGAIN_MS = 2_000;
 /** A record of an unknown envelope may be released any moment; asking costs one query. */
 const LOOK_FOR_RELEASE_MS = 2_000;
 
@@ -55,6 +56,7 @@ export class AuditService {
   private readonly listeners = new Set<(commit: { readonly partition: number; readonly to: number }) => void>();
   private paused = false;
   private readonly followed = new Map<number, Followed>();
+  private resuming: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private notaryRun: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
   private constructor(
@@ -195,9 +197,20 @@ export class AuditService {
     return this.exporter.request(ranges, requestedBy);
   }
 
-  /** Takes up exports that an earlier process left unfinished. */
-  resumeExports(): Promise<void> {
-    return this.exporter.resume();
+  /** Takes up exports that an earlier process left unfinished, as soon as the database answers: no start depends on it. */
+  resumeExports(): void {
+    const abort = new AbortController();
+    this.resuming ??= { abort, done: this.resumeUntilDone(abort.signal) };
+  }
+
+  private async resumeUntilDone(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted)
+      try {
+        return await this.exporter.resume();
+      } catch (error) {
+        this.options.logger.warn({ error }, 'unfinished exports could not be looked for; tried again');
+        await pause(RESUME_AGAIN_MS, signal);
+      }
   }
 
   /** Signs at every interval. Several processes may: a note is kept only once, and never a smaller one. */
@@ -212,6 +225,8 @@ export class AuditService {
 
   async stop(): Promise<void> {
     await this.maintenance.stop();
+    this.resuming?.abort.abort();
+    await this.resuming?.done;
     await this.exporter.close();
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
