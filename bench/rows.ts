@@ -40,4 +40,9 @@ export const rows: {
     needs: 'kafka',
     load: async () => (await import('./rows/kafka-rebuild.js')).kafkaRebuild,
   },
+  'kafka-takeover': {
+    about: 'from kill -9 of an owner to the first command taken for each of its partitions, real servers',
+    needs: 'kafka',
+    load: async () => (await import('./rows/kafka-takeover.js')).kafkaTakeover,
+  },
 };

@@ -13,9 +13,21 @@ export interface ServerProcess {
   readonly pid: number;
   readonly issuer: DevelopmentIssuer;
   stop(): Promise<void>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
 }
 
-export async function startServerProcess(dataDir: string, databaseUrl: string, profile?: string): Promise<ServerProcess> {
+export interface ServerProcessOptions {
+  readonly profile?: string | undefined;
+  /** Further settings. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startServerProcess(
+  dataDir: string,
+  databaseUrl: string,
+  { profile, env }: ServerProcessOptions = {},
+): Promise<ServerProcess> {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FABULA_') && name !== 'NODE_ENV'));
   const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   const child = spawn(process.execPath, ['--enable-source-maps', ...profiling, 'dist/apps/server/src/main.js'], {
@@ -29,16 +41,18 @@ export async function startServerProcess(dataDir: string, databaseUrl: string, p
       FABULA_REQUESTS_PER_MINUTE: '0',
       FABULA_SAMPLE_STORIES: 'off',
       LOG_LEVEL: 'warn',
+      ...env,
     },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (data: Buffer) => (output = (output + data.toString('utf8')).slice(-20_000)));
-  const stop = async (): Promise<void> => {
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (ended(child)) return;
-    child.kill('SIGINT');
+    child.kill(signal);
     await once(child, 'exit');
   };
+  const stop = (): Promise<void> => end('SIGINT');
   const deadline = Date.now() + READY_WITHIN_MS;
   while (!output.includes('Ctrl-C stops everything')) {
     if (ended(child) || Date.now() > deadline) {
@@ -48,7 +62,7 @@ export async function startServerProcess(dataDir: string, databaseUrl: string, p
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const { url } = JSON.parse(await readFile(path.join(dataDir, 'server.json'), 'utf8')) as { url: string };
-  return { url, pid: child.pid as number, issuer: await openDevelopmentIssuer(dataDir, false), stop };
+  return { url, pid: child.pid as number, issuer: await openDevelopmentIssuer(dataDir, false), stop, kill: () => end('SIGKILL') };
 }
 
 const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;

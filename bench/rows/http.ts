@@ -2,16 +2,14 @@ import type { Pool } from 'pg';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import { request } from 'undici';
 import { freePort } from '#lib/platform';
-import { authorForm } from '#lib/story';
 import { createDatabase, openPool } from '../databases.js';
 import type { LoadNews, LoadOrder } from '../http/load-client.js';
-import { startServerProcess, type ServerProcess } from '../http/server-process.js';
+import { publishRooms } from '../http/publish-rooms.js';
+import { startServerProcess } from '../http/server-process.js';
 import type { Driven } from '../measure/drive.js';
 import { interleaved } from '../measure/rounds.js';
 import { verify, type Row } from '../row.js';
-import { roomStory } from '../story/room-story.js';
 
 const CONNECTIONS = 32;
 const COMMANDS = 20;
@@ -19,13 +17,13 @@ const COMMANDS = 20;
 /** A choice over HTTP and GraphQL through the real server, all its roles in one process, beside a Fastify POST that does nothing. */
 export const http: Row = async (context) => {
   const databaseUrl = await createDatabase(context, 'http', 'empty');
-  const server = await startServerProcess(path.join(context.folder, 'http'), databaseUrl, context.profile);
+  const server = await startServerProcess(path.join(context.folder, 'http'), databaseUrl, { profile: context.profile });
   const bare = fork(path.join(import.meta.dirname, '../floors/bare-post.js'), [String(await freePort())]);
   const load = fork(path.join(import.meta.dirname, '../http/load-client.js'));
   const pool = await openPool(databaseUrl, 2);
   try {
     const [{ url: bareUrl }] = (await once(bare, 'message')) as [{ url: string }];
-    await publish(server);
+    await publishRooms(server);
     const tokens = await Promise.all(
       Array.from({ length: CONNECTIONS }, (_, n) => server.issuer.mintToken({ sub: `bench-${n}`, roles: ['reader'] })),
     );
@@ -94,17 +92,4 @@ async function transactionsOf(pool: Pool): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   const { rows } = await pool.query<{ n: string }>('select xact_commit as n from pg_stat_database where datname = current_database()');
   return Number(rows[0]?.n);
-}
-
-async function publish({ url, issuer }: ServerProcess): Promise<void> {
-  const authorization = `Bearer ${await issuer.mintToken({ sub: 'bench-author', roles: ['author'] })}`;
-  const post = async (address: string, body?: string): Promise<{ storyId: string; versionHash: string }> => {
-    const headers = { authorization, ...(body !== undefined && { 'content-type': 'application/yaml' }) };
-    const response = await request(`${url}${address}`, { method: 'POST', headers, ...(body !== undefined && { body }) });
-    const text = await response.body.text();
-    verify(`POST ${address} is taken`, response.statusCode < 300, text.slice(0, 500));
-    return JSON.parse(text) as { storyId: string; versionHash: string };
-  };
-  const { versionHash } = await post('/admin/stories?format=yaml', JSON.stringify(authorForm(roomStory)));
-  await post(`/admin/stories/${roomStory.id}/versions/${versionHash}/publish`);
 }
