@@ -1,6 +1,6 @@
 import { commandDigest, encodeRecord, isRejection, partitionOf, type DecisionRecord } from '#lib/decision';
 import { sha256Hex } from '#lib/canonical';
-import { MAX_BATCH_BYTES, MAX_BATCH_RECORDS, type EventLog, type LogRecord } from '#lib/log';
+import { LogUnavailable, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, OutcomeUnknown, type EventLog, type LogRecord } from '#lib/log';
 import {
   derivedPlaythroughId,
   momentOf,
@@ -13,29 +13,58 @@ import { compileStory, type CompiledStory } from '#lib/story';
 import { Random } from '../simulation/random.js';
 import { chaosStory } from './chaos-story.js';
 
-/** Appends whole playthroughs, decided here, straight to the log: a long past in little time. Answers how many records. */
-export async function appendPast(log: EventLog, playthroughs: number, turns: number): Promise<number> {
+const RECORDS_PER_APPEND = MAX_BATCH_RECORDS / 2;
+const BYTES_PER_APPEND = MAX_BATCH_BYTES * 0.9;
+const OVERHEAD_BYTES = 200;
+/** Brokers on a busy machine let a request time out now and then: what may be stored already counts for nothing the second time. */
+const TRIES = 20;
+
+/**
+ * Appends whole playthroughs, decided here, straight to the log: a long past in little time. Answers how many records.
+ * @param seed another one for each call on the same log
+ */
+export async function appendPast(log: EventLog, playthroughs: number, turns: number, seed = 10): Promise<number> {
   const story = compileStory(chaosStory);
-  const random = new Random(10);
-  const waiting = Array.from({ length: log.partitions }, () => [] as LogRecord[]);
+  const random = new Random(seed);
+  const waiting = Array.from({ length: log.partitions }, () => ({ batch: [] as LogRecord[], bytes: 0, sent: Promise.resolve() }));
   let records = 0;
   const flush = async (partition: number): Promise<void> => {
-    const batch = waiting[partition]?.splice(0) ?? [];
-    if (batch.length > 0) await log.append(partition, batch);
+    const one = waiting[partition] as (typeof waiting)[number];
+    const { batch } = one;
+    if (batch.length === 0) return;
+    one.batch = [];
+    one.bytes = 0;
+    // One append of a partition is under way while the next is made.
+    await one.sent;
+    one.sent = appendUntilStored(log, partition, batch);
+    one.sent.catch(() => undefined); // who awaits it is told
   };
   for (let i = 0; i < playthroughs; i++) {
     const past = onePast(story, random, turns);
     const partition = partitionOf(past[0]?.key ?? '', log.partitions);
+    const one = waiting[partition] as (typeof waiting)[number];
     for (const record of past) {
-      const batch = waiting[partition] as LogRecord[];
-      const bytes = batch.reduce((sum, { value }) => sum + value.length + 200, record.value.length);
-      if (batch.length >= MAX_BATCH_RECORDS / 2 || bytes > MAX_BATCH_BYTES * 0.9) await flush(partition);
-      (waiting[partition] as LogRecord[]).push(record);
+      const bytes = record.value.length + OVERHEAD_BYTES;
+      if (one.batch.length >= RECORDS_PER_APPEND || one.bytes + bytes > BYTES_PER_APPEND) await flush(partition);
+      one.batch.push(record);
+      one.bytes += bytes;
     }
     records += past.length;
   }
   for (let partition = 0; partition < log.partitions; partition++) await flush(partition);
+  await Promise.all(waiting.map(({ sent }) => sent));
   return records;
+}
+
+async function appendUntilStored(log: EventLog, partition: number, batch: readonly LogRecord[]): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await log.append(partition, batch);
+      return;
+    } catch (error) {
+      if (!(error instanceof OutcomeUnknown || error instanceof LogUnavailable) || attempt === TRIES) throw error;
+    }
+  }
 }
 
 function onePast(story: CompiledStory, random: Random, turns: number): readonly LogRecord[] {
