@@ -17,6 +17,7 @@ const feed = await load('feed');
 const { decisionRecordSchema, eventSchemas } = await load('decision');
 const { playthroughShapes } = await load('playthrough');
 const { authoringShapes } = await load('authoring');
+const { logShapes } = await load('log');
 const { metricsReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'metrics-catalogue.js'));
 const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'openapi.js'));
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
@@ -34,7 +35,7 @@ const files = [
   ['docs/reference/asyncapi.yaml', yamlOf(feed.asyncApiDocument())],
   ['openapi.json', json(await openApiDocument())],
   ['schemas/decision-record.v1.json', json(decisionRecordSchema)],
-  ...[...eventSchemas(playthroughShapes), ...eventSchemas(authoringShapes)].map(({ name, schema }) => [
+  ...[...eventSchemas(playthroughShapes), ...eventSchemas(authoringShapes), ...eventSchemas(logShapes)].map(({ name, schema }) => [
     `schemas/events/${name}.json`,
     json(schema),
   ]),

@@ -1,6 +1,7 @@
 import { applyRecordedStory, storyStateHash, type StoryStreamState } from '#lib/authoring';
-import { sha256Hex } from '#lib/canonical';
-import { admit, decodeRecord, EMPTY_HEAD, type DecisionRecord, type EventSchema, type StreamHead } from '#lib/decision';
+import { canonicalJson, sha256Hex } from '#lib/canonical';
+import { admit, decodeRecord, EMPTY_HEAD, upcast, type DecisionRecord, type EventSchema, type StreamHead } from '#lib/decision';
+import { evolveLog, logEvents, type LogEvent, type LogState } from '#lib/log';
 import { applyRecorded, stateHash, type PlaythroughState } from '#lib/playthrough';
 
 /** What a record led to when it was written. */
@@ -16,7 +17,9 @@ export interface Replayed {
 }
 
 type Folded = { head: StreamHead } & (
-  { readonly of: 'playthrough'; state: PlaythroughState | null } | { readonly of: 'story'; state: StoryStreamState | null }
+  | { readonly of: 'playthrough'; state: PlaythroughState | null }
+  | { readonly of: 'story'; state: StoryStreamState | null }
+  | { readonly of: 'log'; state: LogState | null }
 );
 
 /** One record per line, in the bytes of the log: canonical JSON holds no line break. */
@@ -44,7 +47,7 @@ export function replay(lines: readonly Buffer[], catalogues?: { readonly playthr
     const { record, digest } = decoded;
     const folded: Folded = streams.get(record.stream) ?? {
       head: EMPTY_HEAD,
-      of: record.stream.startsWith('story/') ? 'story' : 'playthrough',
+      of: ofStream(record.stream),
       state: null,
     };
     streams.set(record.stream, folded);
@@ -53,6 +56,8 @@ export function replay(lines: readonly Buffer[], catalogues?: { readonly playthr
     folded.head = head;
     records.push(record);
     if (folded.of === 'story') for (const event of record.events) folded.state = applyRecordedStory(folded.state, event);
+    else if (folded.of === 'log')
+      for (const event of record.events) folded.state = evolveLog(folded.state, upcast(event, logEvents) as unknown as LogEvent);
     else for (const event of record.events) folded.state = applyRecorded(folded.state, event, catalogues?.playthrough);
     return { digest: sha256Hex(bytes), stateHash: hashOf(folded) };
   });
@@ -61,5 +66,10 @@ export function replay(lines: readonly Buffer[], catalogues?: { readonly playthr
 
 function hashOf(folded: Folded): string {
   if (folded.state === null) throw new Error('a record without events');
+  if (folded.of === 'log') return sha256Hex(canonicalJson(folded.state));
   return folded.of === 'story' ? storyStateHash(folded.state) : stateHash(folded.state);
+}
+
+function ofStream(stream: string): Folded['of'] {
+  return stream.startsWith('story/') ? 'story' : stream.startsWith('log/') ? 'log' : 'playthrough';
 }

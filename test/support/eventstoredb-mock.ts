@@ -127,7 +127,7 @@ export async function startEventStoreDbMock(): Promise<EventStoreDbMock> {
     } else if (options?.getReadDirection() === ReadReq.Options.ReadDirection.BACKWARDS) {
       const last = from?.hasRevision() === true ? Number(from.getRevision()) : state.end - 1;
       const events = streams.read(stream, Math.max(state.begin, last - count + 1), Math.min(count, last + 1));
-      for (const event of events.reverse()) await send(responseOf(stream, event));
+      for (const event of events.toReversed()) await send(responseOf(stream, event));
     } else {
       for (const event of streams.read(stream, Number(from?.getRevision() || 0), count)) await send(responseOf(stream, event));
     }

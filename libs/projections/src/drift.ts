@@ -1,6 +1,6 @@
 import { authoringShapes } from '#lib/authoring';
 import { knownFields, type DecisionRecord } from '#lib/decision';
-import type { StoredRecord } from '#lib/log';
+import { logShapes, type StoredRecord } from '#lib/log';
 import { playthroughShapes } from '#lib/playthrough';
 import type { StreamKind } from './stream-kind.js';
 
@@ -19,7 +19,7 @@ export type KnownFields = (type: string, version: number) => ReadonlySet<string>
 
 /** What this build's schemas name. */
 export const KNOWN_FIELDS: KnownFields = (type, version) =>
-  knownFields(playthroughShapes, type, version) ?? knownFields(authoringShapes, type, version);
+  knownFields(playthroughShapes, type, version) ?? knownFields(authoringShapes, type, version) ?? knownFields(logShapes, type, version);
 
 const RECORD_FIELDS: ReadonlySet<string> = new Set([
   'v',

@@ -1,4 +1,5 @@
 import type { StreamId } from '#lib/decision';
+import { logKind } from './fold-log-stream.js';
 import { playthroughKind } from './fold-playthrough.js';
 import { storyKind } from './fold-story.js';
 import { streamType, UnknownStreamType, type StreamKind } from './stream-kind.js';
@@ -10,6 +11,7 @@ export type StreamKinds = ReadonlyMap<string, StreamKind<unknown>>;
 export const STREAM_KINDS: StreamKinds = new Map<string, StreamKind<unknown>>([
   ['playthrough', playthroughKind as StreamKind<unknown>],
   ['story', storyKind as StreamKind<unknown>],
+  ['log', logKind as StreamKind<unknown>],
 ]);
 
 /** @throws UnknownStreamType */
