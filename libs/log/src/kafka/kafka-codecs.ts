@@ -1,3 +1,4 @@
+import { errorText } from '#lib/platform';
 import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.js';
 
 /**
@@ -62,6 +63,11 @@ export interface OffsetsAnswer {
   }[];
 }
 
+/** An answer came whole, and kafkajs cannot read what is in it: a codec that it has not, in a batch that somebody else wrote. */
+export class UnreadableAnswer extends Error {
+  override readonly name = 'UnreadableAnswer';
+}
+
 /** Uncommitted too: an offset that a foreign transaction took must be seen, or it would be a hole for ever. */
 const READ_UNCOMMITTED = 0;
 
@@ -97,7 +103,13 @@ async function codec<Answer>(name: string, version: number): Promise<(options: o
   if (typeof make !== 'function') throw new KafkajsChanged(`${name} request in version ${version}`);
   return (options) => {
     const { request, response, requestTimeout } = make(options) as Protocol<Answer>;
-    const decode = (payload: Buffer): Promise<Answer> => response.decode(payload);
+    const decode = async (payload: Buffer): Promise<Answer> => {
+      try {
+        return await response.decode(payload);
+      } catch (error) {
+        throw new UnreadableAnswer(errorText(error), { cause: error });
+      }
+    };
     return { request, response: { decode, parse: (answer) => Promise.resolve(answer) }, requestTimeout, logResponseError: false };
   };
 }

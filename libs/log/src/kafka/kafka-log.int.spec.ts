@@ -1,4 +1,4 @@
-import { Kafka, logLevel } from 'kafkajs';
+import { CompressionCodecs, CompressionTypes, Kafka, logLevel } from 'kafkajs';
 import { startCutOffProxy, type CutOffProxy } from '../../../../test/support/cut-off-proxy.js';
 import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../../../../test/support/kafka.js';
 import { describeEventLog, readAll } from '../contract/event-log-contract.js';
@@ -165,6 +165,57 @@ describeWithKafka('a topic that was hurt from outside', () => {
     expect(await log.append(0, records('next'))).toBe(3);
     expect(texts(await readAll(log, 0, 3, 4))).toEqual(['next']);
     expect(await readAll(log, 0, 0, 4)).toHaveLength(4);
+  });
+});
+
+/** Appends in a codec that this process can write and not read: an LZ4 frame of one block that is not compressed. */
+async function sendInLz4(topic: string, partition: number, value: string): Promise<void> {
+  const refusing = CompressionCodecs[CompressionTypes.LZ4];
+  const compress = async ({ buffer }: { buffer: Buffer }): Promise<Buffer> => {
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE((buffer.length | 0x80000000) >>> 0);
+    return Buffer.concat([Buffer.from('04224d18604082', 'hex'), size, buffer, Buffer.alloc(4)]);
+  };
+  CompressionCodecs[CompressionTypes.LZ4] = () => ({ compress });
+  const producer = (await client()).producer({ allowAutoTopicCreation: false });
+  try {
+    await producer.connect();
+    await producer.send({ topic, compression: CompressionTypes.LZ4, messages: [{ key: 'k', value, partition }] });
+  } finally {
+    CompressionCodecs[CompressionTypes.LZ4] = refusing;
+    await producer.disconnect();
+  }
+}
+
+describeWithKafka('what somebody else compressed with a codec that cannot be read here', () => {
+  test('is stored uncompressed by the brokers in a topic that Fabula created', async () => {
+    const topic = uniqueTopic('log');
+    const log = await open(topic, 1);
+    await log.append(0, records('a'));
+    await sendInLz4(topic, 0, 'theirs');
+    await log.append(0, records('b'));
+    expect(texts(await readAll(log, 0, 0, 3))).toEqual(['a', 'theirs', 'b']);
+  });
+
+  test('in a topic that keeps it as it came stops the readers of its partition there, and nobody else', async () => {
+    const topic = uniqueTopic('log');
+    const admin = (await client()).admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1 }] });
+    await admin.disconnect();
+    const log = await open(topic, 2, { allowUnsafe: true });
+    expect(log.findings.map(({ setting }) => setting)).toContain('compression.type');
+    const other = readAll(log, 1, 0, 2);
+    const same = readAll(log, 0, 0, 2);
+    await log.append(0, records('a'));
+    await sendInLz4(topic, 0, 'theirs');
+    await log.append(0, records('b'));
+    expect(texts(await readAll(log, 0, 0, 1))).toEqual(['a']);
+    await expect(same).rejects.toThrow(/Partition 0 holds a batch at offset 1 that cannot be read: LZ4/);
+    await expect(readAll(log, 0, 1, 2)).rejects.toThrow(LogDamaged);
+    await log.append(1, records('c', 'd'));
+    expect(texts(await other)).toEqual(['c', 'd']);
+    expect(texts(await readAll(log, 0, 2, 3))).toEqual(['b']);
   });
 });
 

@@ -1,7 +1,7 @@
 import { errorText } from '#lib/platform';
-import { LogUnavailable, type Offset } from '../event-log.js';
+import { LogDamaged, LogUnavailable, type Offset } from '../event-log.js';
 import type { BrokerLinks } from './broker-link.js';
-import type { Codecs, FetchAnswer, FetchedMessage, FetchedPartition } from './kafka-codecs.js';
+import { UnreadableAnswer, type Codecs, type FetchAnswer, type FetchedMessage, type FetchedPartition } from './kafka-codecs.js';
 import type { Leader, Topology } from './topology.js';
 
 /** A fetch that finds nothing is parked at the broker this long. */
@@ -34,6 +34,8 @@ interface Cursor {
   readonly partition: number;
   readonly offset: Offset;
   readonly maxBytes: number;
+  /** Travels by itself, one batch at a time: somebody's answer could not be read, and only one of them is at fault. */
+  alone: boolean;
   failingSince: number | undefined;
   settle(fetched: Fetched | Error | undefined): void;
   done: boolean;
@@ -59,6 +61,8 @@ export class PartitionFetcher {
   private scheduled = false;
   private closed = false;
   private readonly timers = new Set<NodeJS.Timeout>();
+  /** Partitions with a batch that cannot be read: no other travels with them. */
+  private readonly unreadable = new Set<number>();
 
   constructor(
     private readonly topology: Topology,
@@ -77,7 +81,8 @@ export class PartitionFetcher {
       settle = (fetched) => (fetched instanceof Error ? reject(fetched) : resolve(fetched));
     });
     answer.catch(() => undefined); // a prefetch may fail before its reader asks; the reader sees it then
-    const cursor: Cursor = { partition, offset, maxBytes, failingSince: undefined, settle, done: false };
+    const alone = this.unreadable.has(partition);
+    const cursor: Cursor = { partition, offset, maxBytes, alone, failingSince: undefined, settle, done: false };
     if (this.closed) this.finish(cursor, new LogUnavailable('The log is closed.'));
     else {
       this.waiting.add(cursor);
@@ -149,7 +154,10 @@ export class PartitionFetcher {
       const lane = this.freeLane(leader.nodeId);
       if (lane === undefined) return; // they depart when one comes back
       const offsets = new Map<number, Offset>();
-      const aboard = rest.filter(({ partition, offset }) => {
+      const single = rest.find(({ alone }) => alone);
+      const aboard = rest.filter((cursor) => {
+        if (single !== undefined) return cursor === single;
+        const { partition, offset } = cursor;
         if (!offsets.has(partition)) offsets.set(partition, offset);
         return offsets.get(partition) === offset;
       });
@@ -176,7 +184,7 @@ export class PartitionFetcher {
       this.waiting.delete(cursor);
       this.flying.add(cursor);
     }
-    const maxWaitMs = this.wait(leader.nodeId);
+    const maxWaitMs = cursors.some(({ alone }) => alone) ? 0 : this.wait(leader.nodeId);
     lane.busy = true;
     lane.deadline = Date.now() + maxWaitMs;
     try {
@@ -186,6 +194,10 @@ export class PartitionFetcher {
       try {
         answer = await link.send(request);
       } catch (error) {
+        if (error instanceof UnreadableAnswer) {
+          lane.busy = false;
+          return this.unread(cursors, error);
+        }
         link.close();
         throw error;
       }
@@ -210,7 +222,9 @@ export class PartitionFetcher {
     cursors: readonly Cursor[],
   ): { partition: number; fetchOffset: number; currentLeaderEpoch: number; maxBytes: number }[] {
     const places = new Map<number, { partition: number; fetchOffset: number; currentLeaderEpoch: number; maxBytes: number }>();
-    for (const { partition, offset, maxBytes } of cursors) {
+    for (const { partition, offset, alone, maxBytes: most } of cursors) {
+      // The broker gives one batch however small the limit.
+      const maxBytes = alone ? 1 : most;
       const known = places.get(partition);
       places.set(partition, {
         partition,
@@ -243,12 +257,29 @@ export class PartitionFetcher {
         this.finish(cursor, { kind: 'records', messages: one.messages });
       } else {
         cursor.failingSince = undefined;
+        cursor.alone = false;
         this.again(cursor);
       }
     }
     if (stale) this.afterRefresh();
     if (any) this.schedule();
     else this.scheduleIn(MERGE_MS);
+  }
+
+  /** One batch that kafkajs cannot read spoils the answer for all aboard: each tries by itself, and the one at fault is told. */
+  private unread(cursors: readonly Cursor[], error: UnreadableAnswer): void {
+    const [only, ...others] = cursors;
+    if (only?.alone === true && others.length === 0) {
+      const { partition, offset } = only;
+      this.unreadable.add(partition);
+      const what = `Partition ${partition} holds a batch at offset ${offset} that cannot be read: ${error.message}`;
+      this.finish(only, new LogDamaged(`${what}. Fabula did not write it.`, { cause: error }));
+    }
+    for (const cursor of cursors) {
+      cursor.alone = true;
+      this.again(cursor);
+    }
+    this.schedule();
   }
 
   private again(cursor: Cursor): void {

@@ -31,6 +31,7 @@ describe('the audit of a topic', () => {
     ['retention.bytes', '1073741824', 'retention.bytes=-1'],
     ['max.message.bytes', '524288', 'max.message.bytes=1048576'],
     ['message.timestamp.type', 'CreateTime', 'message.timestamp.type=LogAppendTime'],
+    ['compression.type', 'producer', 'compression.type=uncompressed'],
   ])('refuses %s=%s and gives the command that mends it', (setting, value, set) => {
     const findings = auditTopic(facts({ [setting]: value }));
     expect(findings).toHaveLength(1);
@@ -73,5 +74,6 @@ describe('the audit of a topic', () => {
     expect(auditTopic(facts({ 'retention.ms': '1000' }), { retentionMs: 1000 })).toEqual([]);
     expect(auditTopic(facts({ 'retention.ms': '-1' }), { retentionMs: 1000 })).toEqual([]);
     expect(auditTopic(facts({ 'retention.ms': '999' }), { retentionMs: 1000 })[0]?.fix).toContain('retention.ms=1000');
+    expect(auditTopic(facts({ 'retention.ms': '1000', 'compression.type': 'zstd' }), { retentionMs: 1000 })).toEqual([]);
   });
 });

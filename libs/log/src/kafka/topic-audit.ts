@@ -9,7 +9,7 @@ export interface TopicFacts {
   readonly settings: ReadonlyMap<string, { readonly value: string; readonly inherited: boolean }>;
 }
 
-/** A setting with which acknowledged records can be lost, cannot be written, or have no order in time. */
+/** A setting with which acknowledged records can be lost, cannot be written or read, or have no order in time. */
 export interface Finding {
   readonly setting: string;
   readonly value: string;
@@ -84,6 +84,15 @@ export function auditTopic(facts: TopicFacts, rules: AuditRules = {}): Finding[]
     'the time of a record is the clock of whoever wrote it and may go back',
     'LogAppendTime',
   );
+  // Other writers may use codecs that kafkajs cannot read, or a megabyte that unpacks to gigabytes. Nobody here reads the feed.
+  if (retentionMs === undefined)
+    finding(
+      'compression.type',
+      'uncompressed',
+      (value) => value === 'uncompressed',
+      'a batch that somebody else compressed may stop the readers of its partition',
+      'uncompressed',
+    );
   return findings;
 }
 
@@ -97,6 +106,7 @@ export function safeSettings(brokers: number, rules: AuditRules = {}): { readonl
     { name: 'retention.bytes', value: '-1' },
     { name: 'max.message.bytes', value: String(LEAST_MESSAGE_BYTES) },
     { name: 'message.timestamp.type', value: 'LogAppendTime' },
+    ...(rules.retentionMs === undefined ? [{ name: 'compression.type', value: 'uncompressed' }] : []),
   ];
 }
 
