@@ -176,6 +176,18 @@ describe('group commit', () => {
     expect(sent.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[0], [0, 2], [0, 2], [2]]);
   });
 
+  test('a partition that finds no place in a full request comes first in the next one', async () => {
+    const { commits, sent } = brokers();
+    const huge = () => commits.append(0, [record(9 * 1024 * 1024)]);
+    const appends = [huge(), huge(), huge(), commits.append(2, [record()])];
+    for (let request = 0; request < 4; request++) {
+      await settle();
+      sent[request]?.answer({ 0: { baseOffset: request }, 2: { baseOffset: 0 } });
+    }
+    await Promise.all(appends);
+    expect(sent.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[0], [2, 0], [0]]);
+  });
+
   test('an append is never cut in two: what does not fit waits for the next request', async () => {
     const { commits, sent } = brokers();
     const hold = commits.append(0, [record()]);

@@ -55,6 +55,8 @@ export class GroupCommit {
   private readonly queues: Waiting[][];
   private readonly running = new Set<number>();
   private queuedBytes = 0;
+  /** Partition whose appends are collected first. */
+  private first = 0;
   private closed = false;
   private readonly unsubscribe: () => void;
   private retry: NodeJS.Timeout | undefined;
@@ -166,8 +168,15 @@ export class GroupCommit {
     const batches: Batch[] = [];
     let leader: Leader | undefined;
     let bytes = 0;
-    for (const [partition, queue] of this.queues.entries()) {
-      if (queue.length === 0 || bytes >= MAX_REQUEST_BYTES) continue;
+    let left: number | undefined;
+    for (let n = 0; n < this.queues.length; n++) {
+      const partition = (this.first + n) % this.queues.length;
+      const queue = this.queues[partition] ?? [];
+      if (queue.length === 0) continue;
+      if (bytes >= MAX_REQUEST_BYTES) {
+        left ??= partition;
+        continue;
+      }
       const led = this.leaderOf(partition);
       if (led?.nodeId !== nodeId) continue;
       leader = led;
@@ -175,6 +184,8 @@ export class GroupCommit {
       bytes += appends.reduce((sum, one) => sum + one.bytes, 0);
       batches.push({ partition, appends });
     }
+    // Nobody waits behind the same partitions for ever: who had no place comes first the next time.
+    this.first = left ?? 0;
     return { leader, batches };
   }
 
