@@ -181,15 +181,20 @@ export class Arena {
   async freezePostgres(during: number | (() => Promise<void>)): Promise<void> {
     const { pid: postmaster } = this.ownPostgres();
     const { stdout } = await run('pgrep', ['-P', String(postmaster)]);
-    const all = [postmaster, ...stdout.trim().split('\n').map(Number)];
-    // Sessions may end and begin meanwhile: who is gone needs no signal.
-    const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => all.filter(isAlive).forEach((pid) => process.kill(pid, name));
-    signal('SIGSTOP');
-    try {
-      await (typeof during === 'number' ? pause(during) : during());
-    } finally {
-      signal('SIGCONT');
-    }
+    await suspended([postmaster, ...stdout.trim().split('\n').map(Number)], during);
+  }
+
+  /** The same to the sessions that the servers have at this moment, and to nothing else. */
+  async freezeSessions(during: number | (() => Promise<void>)): Promise<void> {
+    this.ownPostgres();
+    const { rows } = await this.pool.query<{ pid: number }>(
+      `select pid from pg_stat_activity where datname = current_database() and application_name like 'fabula%' and pid <> pg_backend_pid()`,
+    );
+    if (rows.length === 0) throw new Error('the servers have no sessions that could be frozen');
+    await suspended(
+      rows.map(({ pid }) => pid),
+      during,
+    );
   }
 
   /** SIGKILL to Postgres, whose files are gone until `during` has ended, so that it cannot come back; ends when it runs again. */
@@ -325,6 +330,18 @@ function isAlive(pid: number): boolean {
   } catch {
     // Ours to signal, so the only reason to fail is that it is gone.
     return false;
+  }
+}
+
+/** SIGSTOP to these processes for so long. */
+async function suspended(pids: readonly number[], during: number | (() => Promise<void>)): Promise<void> {
+  // Sessions may end and begin meanwhile: who is gone needs no signal.
+  const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => pids.filter(isAlive).forEach((pid) => process.kill(pid, name));
+  signal('SIGSTOP');
+  try {
+    await (typeof during === 'number' ? pause(during) : during());
+  } finally {
+    signal('SIGCONT');
   }
 }
 

@@ -16,10 +16,14 @@ const READERS = 12;
 const DEVICES = 24;
 const PARTITIONS = 6;
 const ROW = 'Kafka 4 outages';
+/** Brokers force each append to disk: what they acknowledge is as durable as Postgres', and as slow. */
+const FLUSHED = { 'log.flush.interval.messages': '1' };
 /** Longer than brokers wait for each other (2 s here) and than a member of a group may be silent (6 s). */
 const FROZEN_MS = isLong ? 15_000 : 9_000;
 /** Turns that must be taken while one broker or one owner is away. */
 const MEANWHILE = isLong ? 100 : 10;
+/** A stall of a slow disk: shorter than brokers wait for each other. */
+const HANGS_MS = 800;
 const BETWEEN = isLong ? 60 : 10;
 const WITHIN_MS = 90_000;
 /** FABULA_TEST_SEED=n repeats what a run drew. */
@@ -38,6 +42,8 @@ interface Outage {
   readonly name: string;
   /** Play must go on meanwhile. */
   readonly survivable: boolean;
+  /** The log takes nothing meanwhile, and who asks must be told so. */
+  readonly silences?: boolean;
   /** Until what was taken away is there again. */
   run(stage: Stage): Promise<void>;
 }
@@ -50,7 +56,7 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
     arena = await Arena.open({
       ...{ servers: ROLES.length, roles: ROLES, partitions: PARTITIONS, log: 'kafka', ownPostgres: true },
       kafka: async (partitions) => {
-        const own = await startProxiedKafka(SEED, { nodes: 3 });
+        const own = await startProxiedKafka(SEED, { nodes: 3, properties: FLUSHED });
         kafka = own.kafka;
         return KafkaArenaLog.over(own, partitions);
       },
@@ -78,7 +84,7 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
         const stuck: string[] = [];
         for (const [i, outage] of outages.entries()) {
           await crowd.turns(BETWEEN, WITHIN_MS);
-          const [before, begun] = [history.acceptedTurns, performance.now()];
+          const [before, begun, toldBefore] = [history.acceptedTurns, performance.now(), told(history)];
           history.fault(outage.name);
           await outage.run({ arena, kafka, crowd, history });
           const meanwhile = history.acceptedTurns - before;
@@ -91,6 +97,8 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
             `${outage.name}: ${Math.round(ended - begun)} ms, ${meanwhile} turns meanwhile, 5 more ${Math.round(now - ended)} ms after, longest gap ${gap} ms`,
           );
           if (outage.survivable && meanwhile < MEANWHILE) stuck.push(`${meanwhile} turns during ${outage.name}, ${MEANWHILE} are needed`);
+          if (outage.silences === true && told(history) === toldBefore)
+            stuck.push(`nobody was told that the log is away during ${outage.name}`);
           report(i + 1, outages.length, 'outages');
         }
         await crowd.turns(isLong ? 200 : 30, WITHIN_MS);
@@ -123,6 +131,9 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
   );
 });
 
+/** Commands that were answered with the truth about a log that is away. */
+const told = (history: History): number => history.of('no-effect LOG_UNAVAILABLE') + history.of('unknown OUTCOME_UNKNOWN');
+
 /** Long enough, and until enough was played meanwhile; not for ever when nothing is. */
 async function heldFor(ms: number, turns: number, { history }: Stage): Promise<void> {
   const [begun, before] = [performance.now(), history.acceptedTurns];
@@ -133,6 +144,7 @@ async function heldFor(ms: number, turns: number, { history }: Stage): Promise<v
 const killBrokers = (...nodes: readonly number[]): Outage => ({
   name: `SIGKILL of ${nodes.length === 1 ? 'broker' : 'brokers'} ${nodes.join(' and ')}`,
   survivable: nodes.length === 1,
+  silences: nodes.length > 1,
   run: async (stage) => {
     for (const node of nodes) await stage.kafka.kill(node);
     await heldFor(5_000, nodes.length === 1 ? MEANWHILE : 0, stage);
@@ -142,6 +154,7 @@ const killBrokers = (...nodes: readonly number[]): Outage => ({
 const freezeBrokers = (...nodes: readonly number[]): Outage => ({
   name: `SIGSTOP of ${nodes.length === 1 ? 'broker' : 'brokers'} ${nodes.join(' and ')}`,
   survivable: nodes.length === 1,
+  silences: nodes.length > 1,
   run: async (stage) => {
     for (const node of nodes) stage.kafka.freeze(node);
     await heldFor(FROZEN_MS, nodes.length === 1 ? MEANWHILE : 0, stage);
@@ -201,6 +214,34 @@ const killPostgres: Outage = {
 };
 const freezePostgres: Outage = { name: 'SIGSTOP of Postgres', survivable: false, run: ({ arena }) => arena.freezePostgres(FROZEN_MS) };
 
+/** What a disk that hangs for moments does, to one broker after the other: each append waits for it, and then goes on. */
+const stutteringBrokers: Outage = {
+  name: 'brokers that hang for moments, as their disks would',
+  survivable: true,
+  run: async (stage) => {
+    const before = stage.history.acceptedTurns;
+    const over = performance.now() + FROZEN_MS;
+    for (let i = 0; performance.now() < over; i++) {
+      const node = (i % stage.kafka.nodes) + 1;
+      stage.kafka.freeze(node);
+      await pause(HANGS_MS);
+      stage.kafka.thaw(node);
+      await pause(HANGS_MS / 2);
+    }
+    await heldFor(0, Math.max(0, MEANWHILE - (stage.history.acceptedTurns - before)), stage);
+  },
+};
+/** The servers' sessions hang where they are, with whatever they have locked; new ones are served. */
+const hangingSessions: Outage = {
+  name: 'sessions of Postgres that hang, as its disk would make them',
+  survivable: true,
+  run: async (stage) => {
+    const before = stage.history.acceptedTurns;
+    await stage.arena.freezeSessions(FROZEN_MS);
+    await heldFor(0, Math.max(0, MEANWHILE - (stage.history.acceptedTurns - before)), stage);
+  },
+};
+
 const OF_BROKERS = [
   ...[1, 2, 3].flatMap((node) => [killBrokers(node), freezeBrokers(node)]),
   ...[killBrokers(1, 2), killBrokers(2, 3), freezeBrokers(1, 3), freezeBrokers(2, 3)],
@@ -209,10 +250,10 @@ const OF_SERVERS = [
   ...[killServer(0, 'an owner that audits'), freezeServer(0, 'an owner that audits')],
   ...[killServer(1, 'an owner that projects'), freezeServer(2, 'an owner that projects')],
 ];
-const OF_THE_REST = [killPostgres, freezePostgres, rollingRestart];
+const OF_THE_REST = [killPostgres, freezePostgres, rollingRestart, stutteringBrokers, hangingSessions];
 
 /** All of them; or one, drawn by the seed. */
 function drawn(random: Random): readonly Outage[] {
   if (isLong) return [...OF_BROKERS, ...OF_SERVERS, ...OF_THE_REST];
-  return [random.pick([...OF_BROKERS, ...OF_SERVERS, killPostgres])];
+  return [random.pick([...OF_BROKERS, ...OF_SERVERS, killPostgres, stutteringBrokers, hangingSessions])];
 }
