@@ -5,6 +5,7 @@ import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { deadLetterCommands } from './dead-letters.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
 import { json } from './layout.js';
+import { copyCommand } from './log-copy.js';
 import { topicsCommand } from './log-topics.js';
 import { operationsScreen, type OperationsReport } from './operations-screen.js';
 
@@ -46,6 +47,8 @@ export function logCommands(program: Command, cli: Cli, ending: Ending): void {
   ).action(action(ending, (options: DumpOptions) => dump(cli, options)));
 
   topicsCommand(group, cli, ending);
+
+  copyCommand(group, cli, ending);
 
   deadLetterCommands(group, cli, ending);
 }

@@ -21,6 +21,7 @@ export type { StreamCommand, StreamState } from './stream-kind.js';
 export { ForwardingEngine, type ForwardingOptions, type Transport } from './forwarding.js';
 export type { Ownership, OwnershipEvents } from './ownership/ownership.js';
 export { SoleOwnership } from './ownership/sole-ownership.js';
+export { enginesOnKafka, enginesOnPostgres } from './ownership/engines-at-work.js';
 export { RECOVERING } from './partition-writer.js';
 export { PostgresContentStore } from './postgres-content-store.js';
 export { createPostgresOwnership, type PartitionWork, type PostgresOwnershipOptions } from './ownership/postgres-ownership.js';

@@ -14,7 +14,7 @@ export {
 } from './event-log.js';
 export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
 export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';
-export { LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
+export { findPostgresLog, LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
 export { PacedReads } from './paced-log.js';
 export { createPostgresReleases } from './postgres/postgres-releases.js';

@@ -23,7 +23,7 @@ export interface PostgresOwnershipOptions {
 }
 
 /** Classes of advisory locks (the first of the two keys), any fixed numbers: one lock per partition, and one that each process shares. */
-const LOCKS: Readonly<Record<PartitionWork, { readonly owner: number; readonly present: number }>> = {
+export const LOCKS: Readonly<Record<PartitionWork, { readonly owner: number; readonly present: number }>> = {
   engine: { owner: 0x0fab01, present: 0x0fab02 },
   projector: { owner: 0x0fab11, present: 0x0fab12 },
   auditor: { owner: 0x0fab21, present: 0x0fab22 },

@@ -72,3 +72,13 @@ export async function refuseWithoutDurability(pool: Pool): Promise<void> {
   const setting = rows[0];
   if (setting !== undefined) throw new NotDurable(setting.name);
 }
+
+/** Id and partition count of the log that a database holds, if it holds one. Creates nothing. */
+export async function findPostgresLog(pool: Pool): Promise<{ readonly id: LogId; readonly partitions: number } | undefined> {
+  try {
+    return (await pool.query<{ id: string; partitions: number }>('select id, partitions from fabula.log_identity')).rows[0];
+  } catch (error) {
+    if (errorCode(error) === '42P01' || errorCode(error) === '3F000') return undefined;
+    throw error;
+  }
+}
