@@ -11,7 +11,7 @@ const attributes: Node = {
   ce_id: text('The same whenever the event is published: log, partition, offset, index. Leave out what you have seen'),
   ce_source: text('The log that it comes from', { format: 'uri-reference' }),
   ce_type: text('What happened'),
-  ce_time: text('When it was decided; never later than the log took it', { format: 'date-time' }),
+  ce_time: text('When it was decided; not later than the log took it, nor more than five seconds earlier', { format: 'date-time' }),
 };
 const streamed: Node = {
   ce_subject: text('The stream: `playthrough/<id>` or `story/<id>`'),

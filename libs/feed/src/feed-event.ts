@@ -47,6 +47,12 @@ export interface Described {
   readonly context: StreamContext | null;
 }
 
+/**
+ * An event's time is when it was decided, within these ms before the log took it. Not later: a wrong clock must not push the event time of all
+ * who read this. Not earlier: a record may wait for the log through an outage, and heartbeats have told of later times meanwhile.
+ */
+export const DECIDED_WITHIN_MS = 5_000;
+
 const PLAYTHROUGH = 'playthrough/';
 const STORY = 'story/';
 
@@ -68,8 +74,7 @@ export function feedEvents(record: DecisionRecord, place: Place, context: Stream
   const shared = {
     source: sourceOf(place.logId),
     subject: record.stream,
-    // Not later than the log took it: a wrong clock must not push the event time of all who read this.
-    time: Math.min(record.at, place.time),
+    time: Math.min(place.time, Math.max(record.at, place.time - DECIDED_WITHIN_MS)),
   };
   const common = {
     partitionkey: record.stream,

@@ -1,6 +1,6 @@
 import { ForeignLog, PositionBeyondEnd, type EventLog, type LogId, type Offset } from '#lib/log';
 import { errorText, type Clock, type Timers } from '#lib/platform';
-import { sourceOf, type ReaderMark } from './feed-event.js';
+import { DECIDED_WITHIN_MS, sourceOf, type ReaderMark } from './feed-event.js';
 import type { FeedPositions } from './feed-positions.js';
 import type { FeedSink } from './feed-sink.js';
 import { HEARTBEAT } from './feed-types.js';
@@ -49,10 +49,10 @@ export interface PublisherStatus {
 /** What stopped is looked at again this often: the position may have been set. */
 const LOOK_AGAIN_MS = 5_000;
 /**
- * A heartbeat says that nothing older than its time is to come. Between deciding and appending lie at most some seconds, and clocks differ: by so
- * much a heartbeat stays behind, ms.
+ * A heartbeat says that nothing older than its time is to come. Events are at most so much older than the log's time for them, and clocks differ
+ * by less than as much again: by both a heartbeat stays behind, ms.
  */
-export const HEARTBEAT_BEHIND_MS = 10_000;
+export const HEARTBEAT_BEHIND_MS = 2 * DECIDED_WITHIN_MS;
 
 /** Keeps the public feed up with the log: a loop per followed partition, at least once, in the log's order. */
 export class Publisher {
