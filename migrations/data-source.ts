@@ -11,6 +11,7 @@ import { Cluster1795000000600 } from './1795000000600-cluster.js';
 import { AuditKeys1795000000700 } from './1795000000700-audit-keys.js';
 import { Feed1795000000900 } from './1795000000900-feed.js';
 import { DeadLetters1795000000800 } from './1795000000800-dead-letters.js';
+import { KnownLog1795000001000 } from './1795000001000-known-log.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -24,6 +25,7 @@ const migrations = [
   AuditKeys1795000000700,
   Feed1795000000900,
   DeadLetters1795000000800,
+  KnownLog1795000001000,
 ];
 
 /** The one schema of all tables. Statements name it: `fabula.log_records`. */

@@ -20,6 +20,7 @@ import {
   type Offset,
 } from '#lib/log';
 import { systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { mayCreate, recogniseLog, type LogPlace } from './known-log.js';
 
 export interface LogOfRecordOptions {
   readonly config: Config;
@@ -43,8 +44,26 @@ export interface LogOfRecord {
 
 const tellNobody = (): void => undefined;
 
-/** @throws UnsafeTopic, PartitionCountDiffers, NotDurable, … : what is wrong with the log, and what mends it */
+/** @throws LogDiffers, UnsafeTopic, TopicMissing, PartitionCountDiffers, NotDurable, … : what is wrong with the log, and what mends it */
 export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogOfRecord> {
+  const { config, pool, alarm } = options;
+  const place = placeOf(config);
+  const opened = await open(options, place);
+  try {
+    const adopted = await recogniseLog(pool, opened.log, place, config.adoptLog);
+    if (adopted) alarm(`the read models of another log were forgotten; this database follows log ${await opened.log.id()} from now on`);
+  } catch (error) {
+    await opened.log.close();
+    throw error;
+  }
+  return opened;
+}
+
+function placeOf({ log: kind, kafkaTopic, eventStoreDbPrefix }: Config): LogPlace {
+  return { kind, place: kind === 'kafka' ? kafkaTopic : kind === 'eventstoredb' ? eventStoreDbPrefix : '' };
+}
+
+async function open(options: LogOfRecordOptions, place: LogPlace): Promise<LogOfRecord> {
   const { config, pool } = options;
   switch (config.log) {
     case 'memory': {
@@ -61,7 +80,7 @@ export async function openLogOfRecord(options: LogOfRecordOptions): Promise<LogO
       return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
     }
     case 'kafka':
-      return onKafka(options);
+      return onKafka(options, place);
   }
 }
 
@@ -78,7 +97,10 @@ function sharedThroughPostgres({ databaseUrl, logger }: LogOfRecordOptions, log:
     });
 }
 
-async function onKafka({ config, logger, alarm, onProduced, onRebalance }: LogOfRecordOptions): Promise<LogOfRecord> {
+async function onKafka(
+  { config, pool, logger, alarm, onProduced, onRebalance }: LogOfRecordOptions,
+  place: LogPlace,
+): Promise<LogOfRecord> {
   const connection = await kafkaConnection(config);
   const topic = config.kafkaTopic;
   const log = await openKafkaLog({
@@ -86,6 +108,7 @@ async function onKafka({ config, logger, alarm, onProduced, onRebalance }: LogOf
     topic,
     partitions: config.partitions,
     allowUnsafe: config.kafkaAllowUnsafe,
+    expectExisting: !(await mayCreate(pool, place, config.adoptLog)),
     onNotice: ({ message, details }) => logger.debug({ from: 'kafkajs', ...details }, message),
     onReconnect: (broker) => logger.info({ broker }, 'connected to the broker again'),
     ...(onProduced === undefined ? {} : { onAppend: onProduced }),

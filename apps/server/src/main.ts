@@ -3,6 +3,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AuditKeyDiffers, SigningKeyUnusable } from '#lib/audit';
+import { KafkaFileUnreadable, NotDurable, PartitionCountDiffers, TopicMissing, UnsafeTopic } from '#lib/log';
 import {
   ConfigError,
   createLogger,
@@ -18,13 +19,25 @@ import {
 } from '#lib/platform';
 import { runMigrations } from '../../../migrations/index.js';
 import { banner } from './banner.js';
+import { LogDiffers } from './known-log.js';
 import { publishSampleStories } from './sample-stories.js';
 import { startServer, type RunningServer } from './server.js';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../..');
 const DATABASE = 'fabula';
 /** What is wrong with how it was set up, and says by itself what to do. */
-const EXPECTED = [DataDirectoryLocked, DevelopmentIssuerRefused, AuditKeyDiffers, SigningKeyUnusable];
+const EXPECTED = [
+  DataDirectoryLocked,
+  DevelopmentIssuerRefused,
+  AuditKeyDiffers,
+  SigningKeyUnusable,
+  LogDiffers,
+  KafkaFileUnreadable,
+  NotDurable,
+  PartitionCountDiffers,
+  TopicMissing,
+  UnsafeTopic,
+];
 /** Stopping must end even if something hangs. */
 const STOP_WITHIN_MS = 20_000;
 

@@ -422,6 +422,9 @@ export class FabulaNode {
       if (state === 'stopped') notes[`auditor p${partition}`] = problem?.message ?? 'stopped';
     for (const { partition, state, problem } of this.feed.status())
       if (state === 'stopped') notes[`publisher p${partition}`] = problem ?? 'stopped';
+    for (const { log, state, problem } of this.audit.notes()) {
+      if (state === 'stopped') notes[`notary ${log}`] = problem?.message ?? 'stopped';
+    }
     for (const [partition, problem] of Object.entries(this.projections.stalled())) notes[`projector p${partition}`] = problem;
     return notes;
   }

@@ -80,6 +80,11 @@ export const settings = {
     read: z.enum(['postgres', 'kafka', 'eventstoredb', 'memory']),
     what: 'Where decision records are kept. `memory` forgets everything at the end of the process.',
   }),
+  adoptLog: setting<string>({
+    name: 'FABULA_ADOPT_LOG',
+    read: text.regex(/^[\w-]{1,64}$/, 'the id of a log, or `new`'),
+    what: 'Id of the log that this database follows from now on, although it was derived from another one, or `new` for an empty log. The read models are forgotten and built anew. Needed once, with every other server stopped; without it such a start is refused.',
+  }),
   partitions: setting<number, string>({
     name: 'FABULA_PARTITIONS',
     default: '4',

@@ -136,6 +136,28 @@ export async function dropGeneration(client: PoolClient, n: number): Promise<voi
   await client.query('delete from fabula.projection_generations where n = $1', [n]);
 }
 
+/** Where the live generation stands; empty before the first projector. */
+export async function livePositions(
+  pool: Pool,
+): Promise<readonly { readonly partition: number; readonly logId: LogId; readonly nextOffset: number }[]> {
+  return locked(pool, async (client) => {
+    const live = (await listGenerations(client)).find(({ state }) => state === 'live');
+    if (live === undefined) return [];
+    const { rows } = await client.query<{ partition: number; log_id: string; next_offset: string }>(
+      `select partition, log_id, next_offset from ${schemaOf(live.n)}.positions order by partition`,
+    );
+    return rows.map((row) => ({ partition: row.partition, logId: row.log_id, nextOffset: Number(row.next_offset) }));
+  });
+}
+
+/** Drops every generation, so that projectors begin at offset 0 of whatever log they follow; `also` in the same transaction. */
+export async function forgetGenerations(pool: Pool, also: (client: PoolClient) => Promise<void>): Promise<void> {
+  await locked(pool, async (client) => {
+    for (const { n } of await listGenerations(client)) await dropGeneration(client, n);
+    await also(client);
+  });
+}
+
 async function createGeneration(
   client: PoolClient,
   generations: readonly Generation[],

@@ -12,7 +12,16 @@ export {
 } from './dead-letters.js';
 export { KNOWN_FIELDS, type Drift, type DriftKind, type KnownFields } from './drift.js';
 export { foldLog } from './fold-log.js';
-export { dropRetired, LiveGeneration, listGenerations, NoReadModels, RETIRED_KEPT_MS, type Generation } from './generations.js';
+export {
+  dropRetired,
+  forgetGenerations,
+  LiveGeneration,
+  listGenerations,
+  livePositions,
+  NoReadModels,
+  RETIRED_KEPT_MS,
+  type Generation,
+} from './generations.js';
 export { MemoryProjection } from './memory-projection.js';
 export { BadCursor, MAX_PAGE, type Page } from './page.js';
 export { Fenced } from './partition-projector.js';

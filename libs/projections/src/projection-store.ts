@@ -60,7 +60,7 @@ export class PositionRefused extends Error {
     readonly code: PositionProblem,
     detail: string,
   ) {
-    super(`the read models do not belong to this log: ${detail}; build them anew with \`fabula projection rebuild\``);
+    super(`the read models do not belong to this log: ${detail}; start once with FABULA_ADOPT_LOG set to the log's id to build them anew`);
   }
 }
 

@@ -57,7 +57,9 @@ export class UnsafeTopic extends Error {
 export class TopicMissing extends Error {
   override readonly name = 'TopicMissing';
   constructor(readonly topic: string) {
-    super(`Topic ${topic} does not exist. Was it deleted, or do KAFKA_BROKERS or FABULA_KAFKA_TOPIC name another place?`);
+    super(
+      `Topic ${topic} does not exist. Was it deleted, or do KAFKA_BROKERS or FABULA_KAFKA_TOPIC name another place? FABULA_ADOPT_LOG=new begins an empty one.`,
+    );
   }
 }
 

@@ -258,7 +258,7 @@ export function projectionContract(name: string, create: () => Promise<Projectio
       await expect(Projector.open({ log: other, store, timers: testTimers })).rejects.toMatchObject({ code: 'ANOTHER_LOG' });
       const cut = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: 'the-log' });
       await expect(Projector.open({ log: cut, store, timers: testTimers })).rejects.toMatchObject({ code: 'BEYOND_END' });
-      await expect(Projector.open({ log: cut, store, timers: testTimers })).rejects.toThrow(/fabula projection rebuild/);
+      await expect(Projector.open({ log: cut, store, timers: testTimers })).rejects.toThrow(/FABULA_ADOPT_LOG/);
     });
   });
 }

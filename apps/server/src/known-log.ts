@@ -1,0 +1,104 @@
+import type { Pool, PoolClient } from 'pg';
+import type { EventLog, LogId } from '#lib/log';
+import { forgetGenerations, livePositions } from '#lib/projections';
+
+/** Where a log is kept, as the settings name it. */
+export interface LogPlace {
+  readonly kind: string;
+  /** Topic, stream prefix; empty where a kind has one log only. */
+  readonly place: string;
+}
+
+interface KnownLog extends LogPlace {
+  readonly logId: LogId;
+  readonly partitions: number;
+}
+
+/** What is derived in this database comes from another log, or from more of this one than there is. */
+export class LogDiffers extends Error {
+  override readonly name = 'LogDiffers';
+  constructor(difference: string, logId: LogId) {
+    super(
+      `${difference}\n` +
+        '  - If the settings are wrong (FABULA_LOG, KAFKA_BROKERS, FABULA_KAFKA_TOPIC, EVENTSTOREDB_URL, DATABASE_URL), set them right: nothing was changed.\n' +
+        `  - If this is the log from now on, stop every server on this database and start one with FABULA_ADOPT_LOG=${logId}: it forgets the read models\n` +
+        '    and builds them anew from this log. Then `fabula audit rebuild` and `fabula feed reset`; signed notes stay.',
+    );
+  }
+}
+
+/** @returns undefined when this database has derived nothing yet */
+export async function knownLog(pool: Pool): Promise<KnownLog | undefined> {
+  const { rows } = await pool.query<{ kind: string; place: string; log_id: string; partitions: number }>(
+    'select kind, place, log_id, partitions from fabula.known_log',
+  );
+  const [row] = rows;
+  return row && { kind: row.kind, place: row.place, logId: row.log_id, partitions: row.partitions };
+}
+
+/**
+ * Whether a topic or stream that is not there may be created: not where this database knows one by that name, because then it was lost.
+ * @param adopt the setting FABULA_ADOPT_LOG
+ */
+export async function mayCreate(pool: Pool, { kind, place }: LogPlace, adopt: string | undefined): Promise<boolean> {
+  const known = await knownLog(pool);
+  return adopt === ADOPT_NEW || known === undefined || known.kind !== kind || known.place !== place;
+}
+
+/** Takes whatever log is there, if it is empty. */
+export const ADOPT_NEW = 'new';
+
+/**
+ * Compares the opened log with what this database was derived from, and remembers it at first.
+ * @param adopt the setting FABULA_ADOPT_LOG: the id of the log that is to be taken from now on, or `new`
+ * @returns true when the read models of another log were forgotten
+ * @throws LogDiffers
+ */
+export async function recogniseLog(pool: Pool, log: EventLog, place: LogPlace, adopt: string | undefined): Promise<boolean> {
+  const logId = await log.id();
+  const difference = await differenceFrom(pool, log, logId, place);
+  if (difference === undefined) {
+    await remember(pool, { ...place, logId, partitions: log.partitions });
+    return false;
+  }
+  const meant = adopt === logId || place.kind === 'memory' || (adopt === ADOPT_NEW && (await isEmpty(log)));
+  if (!meant) throw new LogDiffers(difference, logId);
+  await forgetGenerations(pool, (client) => remember(client, { ...place, logId, partitions: log.partitions }));
+  return true;
+}
+
+async function differenceFrom(pool: Pool, log: EventLog, logId: LogId, place: LogPlace): Promise<string | undefined> {
+  const known = await knownLog(pool);
+  const opened = `log ${logId} (${describe(place)})`;
+  if (known !== undefined && known.logId !== logId) {
+    return `This database was derived from log ${known.logId} (${describe(known)}), but the settings lead to ${opened}.`;
+  }
+  const positions = await livePositions(pool);
+  const foreign = positions.find((position) => position.logId !== logId);
+  if (foreign !== undefined)
+    return `The read models of this database were derived from log ${foreign.logId}, but the settings lead to ${opened}.`;
+  for (const { partition, nextOffset } of positions) {
+    const end = await log.end(partition);
+    if (nextOffset > end) {
+      return `The read models of this database hold partition ${partition} of ${opened} up to offset ${nextOffset}, but it ends at ${end}: records are gone.`;
+    }
+  }
+  return undefined;
+}
+
+const describe = ({ kind, place }: LogPlace): string => (place === '' ? kind : `${kind} ${place}`);
+
+async function isEmpty(log: EventLog): Promise<boolean> {
+  for (let partition = 0; partition < log.partitions; partition++) if ((await log.end(partition)) > 0) return false;
+  return true;
+}
+
+async function remember(db: Pool | PoolClient, { kind, place, logId, partitions }: KnownLog): Promise<void> {
+  await db.query(
+    `insert into fabula.known_log (kind, place, log_id, partitions) values ($1, $2, $3, $4)
+     on conflict (one) do update set kind = excluded.kind, place = excluded.place, log_id = excluded.log_id,
+       partitions = excluded.partitions, since = now()
+     where (known_log.kind, known_log.place, known_log.log_id) is distinct from (excluded.kind, excluded.place, excluded.log_id)`,
+    [kind, place, logId, partitions],
+  );
+}
