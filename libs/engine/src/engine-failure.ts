@@ -35,7 +35,10 @@ export class NotOwner extends EngineFailure {
 }
 
 export const logDown = (): EngineFailure =>
-  new EngineFailure('LOG_UNAVAILABLE', 'the log takes nothing at present; the command had no effect');
+  new EngineFailure('LOG_UNAVAILABLE', 'the log takes nothing at present; this attempt had no effect');
+
+export const outcomeUnknown = (): EngineFailure =>
+  new EngineFailure('OUTCOME_UNKNOWN', 'the log has not confirmed this command in time; send it again with the same commandId');
 
 export const commandReused = (): EngineFailure => new EngineFailure('COMMAND_REUSED', 'this commandId was used for another command');
 

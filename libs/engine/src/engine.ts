@@ -160,7 +160,7 @@ export class Engine {
       const writer = this.writers.get(partition);
       if (writer === undefined) return reject(new NotOwner(`partition ${partition} belongs to another node`));
       this.busyStreams.note(request.stream);
-      const busy = writer.busy(request.stream);
+      const busy = writer.busy(request);
       if (busy !== undefined) return reject(busy);
       let digest: string;
       try {

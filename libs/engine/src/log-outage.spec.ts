@@ -90,6 +90,24 @@ describe('While the log is down for long', () => {
     await engine.stop();
   });
 
+  it('who sends a command again whose record is on its way is never told that nothing happened', async () => {
+    const { engine, gate, id, time } = await begun({ limits });
+    const walk = chooseRequest(id, 0, 'walk', { deadlineMs: 400 });
+    const first = failure(engine.execute(walk));
+    await gate.decide('unanswered');
+    await time.pass(500);
+    expect(await first).toBe('OUTCOME_UNKNOWN');
+    const waiting = watch(accepted(engine.execute({ ...walk, deadlineMs: 60_000 })));
+    const other = failure(engine.execute(chooseRequest(id, 1)));
+    await time.pass(2_500);
+    expect(engine.stats()).toMatchObject([{ breaker: 'open', pending: 1 }]);
+    expect([await waiting.settled(), await other]).toEqual([false, 'LOG_UNAVAILABLE']);
+    expect(await failure(engine.execute(walk))).toBe('OUTCOME_UNKNOWN');
+    await gate.decide('stored');
+    expect(await waiting.promise).toMatchObject({ turn: 1, duplicate: true });
+    await engine.stop();
+  });
+
   it('a gap that cannot be read back opens the breaker as well, and reading it closes it', async () => {
     const { engine, gate, id, time, log, another } = await begun({ limits });
     const other = another({}, log);

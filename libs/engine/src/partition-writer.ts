@@ -2,9 +2,10 @@ import type { StreamId } from '#lib/decision';
 import { asideFailure, Asides, type AsideEnd } from './asides.js';
 import { BatchAppender } from './batch-appender.js';
 import { CircuitBreaker } from './circuit-breaker.js';
+import type { CommandRequest } from './command.js';
 import { BatchPlan, type PlannedRecord, type Step } from './batch-plan.js';
 import { ColdLoader, type Arrival } from './cold-loader.js';
-import { commandReused, EngineFailure, logDown, messageOf, NotOwner } from './engine-failure.js';
+import { commandReused, EngineFailure, logDown, messageOf, NotOwner, outcomeUnknown } from './engine-failure.js';
 import { History } from './history.js';
 import type { HotStream } from './hot-set.js';
 import { PartitionHalted, PartitionState } from './partition-state.js';
@@ -78,13 +79,14 @@ export class PartitionWriter {
     this.running = this.run();
   }
 
-  /** Why a command on that stream would be refused unread: cheap, so that an overload is answered before work is done for it. */
-  busy(stream: StreamId): EngineFailure | undefined {
+  /** Why a command would be refused unread: cheap, so that an overload is answered before work is done for it. */
+  busy(request: CommandRequest): EngineFailure | undefined {
     if (this.problem !== undefined) return this.refusal(this.problem);
     this.breaker.look();
     const { state } = this.breaker;
-    if (state === 'open' || (state === 'half-open' && this.pending.size > 0)) return logDown();
-    return this.pending.refusal(stream);
+    const down = state === 'open' || (state === 'half-open' && this.pending.size > 0);
+    const failure = down ? logDown() : this.pending.refusal(request.stream);
+    return failure !== undefined && this.pending.isUnderway(request) ? outcomeUnknown() : failure;
   }
 
   /** To be called only while not `busy`. */
@@ -156,7 +158,7 @@ export class PartitionWriter {
     if (ahead.length > 0) await this.catchUp(ahead);
     const plan = this.decideQueue();
     this.loader.flush();
-    if (plan.records.length > 0) await this.commit(plan);
+    if (plan.records.length > 0) await this.pending.whileUnderway(plan.records, () => this.commit(plan));
   }
 
   private halt(error: unknown): void {

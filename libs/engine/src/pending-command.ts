@@ -1,6 +1,6 @@
 import type { CompiledStory } from '#lib/story';
 import type { CommandOutcome, CommandRequest } from './command.js';
-import { EngineFailure } from './engine-failure.js';
+import { EngineFailure, outcomeUnknown } from './engine-failure.js';
 import { roughSize } from './rough-size.js';
 import type { PastNarrative, StreamKind } from './stream-kind.js';
 
@@ -13,7 +13,7 @@ export class PendingCommand {
   story: CompiledStory | undefined;
   /** Decisions that met a conflict. */
   attempts = 0;
-  /** Its record may be in the log: a caller that stops waiting now does not know the outcome. */
+  /** Its record, or that of an earlier try, may be in the log: a caller that stops waiting now does not know the outcome. */
   sent = false;
   /** Its turn is ahead of this writer's state: the tail is read to its end, once, before it is decided. */
   tail: 'as-it-is' | 'wanted' | 'read' = 'as-it-is';
@@ -56,10 +56,6 @@ export class PendingCommand {
 
   /** The caller waits no longer; if a record is on its way the writer goes on to learn its verdict. */
   expire(): void {
-    this.fail(
-      this.sent
-        ? new EngineFailure('OUTCOME_UNKNOWN', 'the log has not confirmed this command in time; send it again with the same commandId')
-        : new EngineFailure('OVERLOADED', 'the command was not decided in time and had no effect'),
-    );
+    this.fail(this.sent ? outcomeUnknown() : new EngineFailure('OVERLOADED', 'the command was not decided in time and had no effect'));
   }
 }

@@ -1,4 +1,6 @@
 import type { StreamId } from '#lib/decision';
+import type { PlannedRecord } from './batch-plan.js';
+import type { CommandRequest } from './command.js';
 import { EngineFailure } from './engine-failure.js';
 import type { EngineLimits } from './limits.js';
 import type { PendingCommand } from './pending-command.js';
@@ -11,6 +13,9 @@ interface Share {
   bytes: number;
 }
 
+type Named = Pick<CommandRequest, 'stream' | 'commandId'>;
+const keyOf = ({ stream, commandId }: Named): string => `${stream} ${commandId}`;
+
 /**
  * All commands of a partition that are not answered yet, wherever they wait. Bounded, and no stream may fill it: ten thousand clients on one
  * playthrough are refused by themselves while the other playthroughs of the partition go on.
@@ -19,11 +24,28 @@ export class PendingCommands {
   private readonly commands = new Set<PendingCommand>();
   private readonly shares = new Map<StreamId, Share>();
   private bytes = 0;
+  /** Commands whose records may be in the log and have no verdict yet, whoever waits for them still. */
+  private readonly underway = new Set<string>();
 
   constructor(private readonly limits: Pick<EngineLimits, 'queueCommands' | 'queueBytes' | 'streamShare'>) {}
 
   get size(): number {
     return this.commands.size;
+  }
+
+  /** Until the verdicts are known. */
+  async whileUnderway(records: readonly PlannedRecord[], work: () => Promise<void>): Promise<void> {
+    for (const { record } of records) this.underway.add(keyOf(record));
+    try {
+      await work();
+    } finally {
+      this.underway.clear();
+    }
+  }
+
+  /** Whether the record of an earlier try may be in the log: that nothing happened would be true of the later one alone. */
+  isUnderway(command: Named): boolean {
+    return this.underway.has(keyOf(command));
   }
 
   /** Why one more command on that stream cannot be taken. */
@@ -42,6 +64,7 @@ export class PendingCommands {
 
   add(command: PendingCommand): void {
     const { stream } = command.request;
+    if (this.isUnderway(command.request)) command.sent = true;
     this.commands.add(command);
     this.bytes += command.bytes;
     const share = this.shares.get(stream);

@@ -139,7 +139,7 @@ export const errorCatalogue = {
     503,
     true,
     'The log takes nothing at present',
-    'The log of record cannot be reached; the command was not recorded.',
+    'The log of record cannot be reached; this attempt recorded nothing. After `OUTCOME_UNKNOWN` an earlier one still may have.',
     'Send the same command again after `retryAfterMs`.',
   ),
   OUTCOME_UNKNOWN: entry(
@@ -156,7 +156,7 @@ export const errorCatalogue = {
     'A queue or cache is full; nothing was recorded.',
     'Send the same command again after `retryAfterMs`.',
   ),
-  RATE_LIMITED: entry(429, true, 'Too many requests', 'This caller passed its share.', 'Wait `retryAfterMs`.'),
+  RATE_LIMITED: entry(429, true, 'Too many requests', 'This caller passed its share, or too many commands wait for one playthrough alone.', 'Wait `retryAfterMs`.'),
   QUERY_TOO_COMPLEX: entry(
     400,
     false,
