@@ -156,7 +156,13 @@ export const errorCatalogue = {
     'A queue or cache is full; nothing was recorded.',
     'Send the same command again after `retryAfterMs`.',
   ),
-  RATE_LIMITED: entry(429, true, 'Too many requests', 'This caller passed its share, or too many commands wait for one playthrough alone.', 'Wait `retryAfterMs`.'),
+  RATE_LIMITED: entry(
+    429,
+    true,
+    'Too many requests',
+    'This caller passed its share, or too many commands wait for one playthrough alone.',
+    'Wait `retryAfterMs`.',
+  ),
   QUERY_TOO_COMPLEX: entry(
     400,
     false,
