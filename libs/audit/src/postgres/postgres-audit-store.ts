@@ -26,12 +26,23 @@ export class PostgresAuditStore implements AuditStore {
   constructor(private readonly pool: Pool) {}
 
   async open(log: LogName, logId: LogId): Promise<AuditHead> {
+    // The notary asks for every tree every few seconds: nearly always it is there.
+    const known = await this.head(log);
+    if (known !== undefined) return known;
     await this.pool.query('insert into fabula.audit_heads (log, log_id) values ($1, $2) on conflict (log) do nothing', [
       numberOf(log),
       logId,
     ]);
-    const { rows } = await this.pool.query<HeadRow>(`select ${HEAD} from fabula.audit_heads where log = $1`, [numberOf(log)]);
-    return headOf(rows[0] as HeadRow);
+    return (await this.head(log)) as AuditHead;
+  }
+
+  private async head(log: LogName): Promise<AuditHead | undefined> {
+    const { rows } = await this.pool.query<HeadRow>({
+      name: 'audit-head',
+      text: `select ${HEAD} from fabula.audit_heads where log = $1`,
+      values: [numberOf(log)],
+    });
+    return rows[0] === undefined ? undefined : headOf(rows[0]);
   }
 
   async heads(): Promise<readonly AuditHead[]> {
@@ -63,10 +74,11 @@ export class PostgresAuditStore implements AuditStore {
   }
 
   async latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
-    const { rows } = await this.pool.query<NoteRow>(
-      `select ${NOTE} from fabula.audit_notes where log_id = $1 and log = $2 order by size desc limit 1`,
-      [logId, numberOf(log)],
-    );
+    const { rows } = await this.pool.query<NoteRow>({
+      name: 'audit-note',
+      text: `select ${NOTE} from fabula.audit_notes where log_id = $1 and log = $2 order by size desc limit 1`,
+      values: [logId, numberOf(log)],
+    });
     return rows[0] === undefined ? undefined : noteOf(rows[0]);
   }
 
