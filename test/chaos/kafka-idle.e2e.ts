@@ -12,8 +12,8 @@ import { checkDerived, settle } from './derived-checks.js';
 import { connectionsTo, cpuMs, rssMb } from './process-figures.js';
 
 const SERVERS = 2;
-const PARTITIONS = 6;
-const PLAYTHROUGHS = 6;
+const PARTITIONS = 12;
+const PLAYTHROUGHS = 12;
 const ROW = 'Kafka 10 idle';
 /** Brokers close a connection that was silent for so long; the long run leaves them their own 10 minutes. */
 const BROKERS_CLOSE_AFTER_MS = isLong ? 600_000 : 20_000;
