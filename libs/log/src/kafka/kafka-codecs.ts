@@ -1,8 +1,8 @@
-import { errorText } from '#lib/platform';
+import { decodeFetchAnswer, type FetchAnswer } from './fetch-answer.js';
 import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.js';
 
 /**
- * The three requests that the log makes all day, in kafkajs' encoding. Their answers are read by kafkajs too, but not judged by it: its
+ * The three requests that the log makes all day, in kafkajs' encoding. The answers are not judged by it: its
  * `parse` throws on the first partition that failed and so hides where the others were stored.
  */
 export interface Codecs {
@@ -40,32 +40,10 @@ export interface ProduceAnswer {
     readonly partitions: readonly { readonly partition: number; readonly errorCode: number; readonly baseOffset: string }[];
   }[];
 }
-export interface FetchAnswer {
-  readonly errorCode: number;
-  readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[];
-}
-export interface FetchedPartition {
-  readonly partition: number;
-  readonly errorCode: number;
-  readonly highWatermark: string;
-  readonly messages: readonly FetchedMessage[];
-}
-export interface FetchedMessage {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: Readonly<Record<string, Buffer | string | readonly (Buffer | string)[]>>;
-}
 export interface OffsetsAnswer {
   readonly responses: readonly {
     readonly partitions: readonly { readonly partition: number; readonly errorCode: number; readonly offset: string }[];
   }[];
-}
-
-/** An answer came whole, and kafkajs cannot read what is in it: a codec that it has not, in a batch that somebody else wrote. */
-export class UnreadableAnswer extends Error {
-  override readonly name = 'UnreadableAnswer';
 }
 
 /** Uncommitted too: an offset that a foreign transaction took must be seen, or it would be a hole for ever. */
@@ -74,7 +52,7 @@ const READ_UNCOMMITTED = 0;
 /** @throws KafkajsChanged */
 export async function loadCodecs(): Promise<Codecs> {
   const produce = await codec<ProduceAnswer>('produce', 7);
-  const fetch = await codec<FetchAnswer>('fetch', 11);
+  const fetch = await codec<FetchAnswer>('fetch', 11, async (payload) => decodeFetchAnswer(payload));
   const listOffsets = await codec<OffsetsAnswer>('listOffsets', 3);
   const names = await errorNames();
   return {
@@ -97,19 +75,17 @@ export async function loadCodecs(): Promise<Codecs> {
   };
 }
 
-async function codec<Answer>(name: string, version: number): Promise<(options: object) => Protocol<Answer>> {
+async function codec<Answer>(
+  name: string,
+  version: number,
+  read?: (payload: Buffer) => Promise<Answer>,
+): Promise<(options: object) => Protocol<Answer>> {
   const definition = await kafkajsFile(`protocol/requests/${name}/index.js`);
   const make = isDefinition(definition) ? definition.protocol({ version }) : undefined;
   if (typeof make !== 'function') throw new KafkajsChanged(`${name} request in version ${version}`);
   return (options) => {
     const { request, response, requestTimeout } = make(options) as Protocol<Answer>;
-    const decode = async (payload: Buffer): Promise<Answer> => {
-      try {
-        return await response.decode(payload);
-      } catch (error) {
-        throw new UnreadableAnswer(errorText(error), { cause: error });
-      }
-    };
+    const decode = read ?? ((payload: Buffer) => response.decode(payload));
     return { request, response: { decode, parse: (answer) => Promise.resolve(answer) }, requestTimeout, logResponseError: false };
   };
 }

@@ -9,7 +9,7 @@ import {
   type ReadOptions,
   type StoredRecord,
 } from '../event-log.js';
-import type { FetchedMessage } from './kafka-codecs.js';
+import type { FetchedMessage } from './fetch-answer.js';
 import type { PartitionFetcher, Ticket } from './partition-fetcher.js';
 
 /** One fetch of one partition. Counting a million records: 4 MiB was slower. */
@@ -97,11 +97,11 @@ function recordsFrom(messages: readonly FetchedMessage[], partition: number, fro
   const records: StoredRecord[] = [];
   let expected = from;
   for (const message of messages) {
-    const offset = Number(message.offset);
+    const { offset } = message;
     if (offset < from) continue;
     if (offset >= upTo) break;
     if (offset !== expected) throw new LogDamaged(`Partition ${partition} has no record at offset ${expected}; the next one is ${offset}.`);
-    records.push(stored(message, offset));
+    records.push(stored(message));
     expected++;
   }
   if (records.length === 0 && from < upTo)
@@ -110,17 +110,9 @@ function recordsFrom(messages: readonly FetchedMessage[], partition: number, fro
 }
 
 /** Records that others wrote straight to the topic may have no key or value: they are shown as they are, empty. */
-function stored({ key, value, timestamp, headers }: FetchedMessage, offset: Offset): StoredRecord {
-  const record = { offset, key: key === null ? '' : key.toString('utf8'), value: value ?? Buffer.alloc(0), time: Number(timestamp) };
-  const names = Object.keys(headers);
-  if (names.length === 0) return record;
-  const texts: Record<string, string> = {};
-  for (const name of names) {
-    const given = headers[name];
-    const last = Array.isArray(given) ? (given as readonly (Buffer | string)[]).at(-1) : (given as Buffer | string | undefined);
-    texts[name] = last === undefined || last === null ? '' : last.toString('utf8');
-  }
-  return { ...record, headers: texts };
+function stored({ offset, time, key, value, headers }: FetchedMessage): StoredRecord {
+  const record = { offset, key: key === null ? '' : key.toString('utf8'), value: value ?? Buffer.alloc(0), time };
+  return headers === undefined ? record : { ...record, headers };
 }
 
 function* pages(records: readonly StoredRecord[], maxRecords: number): Generator<StoredRecord[]> {

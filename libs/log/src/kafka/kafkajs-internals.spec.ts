@@ -30,8 +30,6 @@ const READ: Record<string, string> = {
   'protocol/requests/produce/v3/request.js': '993a3db997827088',
   'protocol/requests/produce/v5/response.js': '61e1ace7e88aeda9',
   'protocol/requests/fetch/v11/request.js': 'e652bb05ffab315d',
-  'protocol/requests/fetch/v11/response.js': '9cb972647500104e',
-  'protocol/requests/fetch/v4/decodeMessages.js': 'd9fede59bebf84ee',
 };
 
 describe('the inside of kafkajs', () => {

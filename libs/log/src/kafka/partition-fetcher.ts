@@ -1,7 +1,8 @@
 import { errorText } from '#lib/platform';
 import { LogDamaged, LogUnavailable, type Offset } from '../event-log.js';
 import type { BrokerLinks } from './broker-link.js';
-import { UnreadableAnswer, type Codecs, type FetchAnswer, type FetchedMessage, type FetchedPartition } from './kafka-codecs.js';
+import type { FetchAnswer, FetchedMessage, FetchedPartition } from './fetch-answer.js';
+import type { Codecs } from './kafka-codecs.js';
 import type { Leader, Topology } from './topology.js';
 
 /** A fetch that finds nothing is parked at the broker this long. */
@@ -34,8 +35,6 @@ interface Cursor {
   readonly partition: number;
   readonly offset: Offset;
   readonly maxBytes: number;
-  /** Travels by itself, one batch at a time: somebody's answer could not be read, and only one of them is at fault. */
-  alone: boolean;
   failingSince: number | undefined;
   settle(fetched: Fetched | Error | undefined): void;
   done: boolean;
@@ -61,9 +60,6 @@ export class PartitionFetcher {
   private scheduled = false;
   private closed = false;
   private readonly timers = new Set<NodeJS.Timeout>();
-  /** Partitions with a batch that cannot be read: no other travels with them. */
-  private readonly unreadable = new Set<number>();
-
   constructor(
     private readonly topology: Topology,
     private readonly links: BrokerLinks,
@@ -81,8 +77,7 @@ export class PartitionFetcher {
       settle = (fetched) => (fetched instanceof Error ? reject(fetched) : resolve(fetched));
     });
     answer.catch(() => undefined); // a prefetch may fail before its reader asks; the reader sees it then
-    const alone = this.unreadable.has(partition);
-    const cursor: Cursor = { partition, offset, maxBytes, alone, failingSince: undefined, settle, done: false };
+    const cursor: Cursor = { partition, offset, maxBytes, failingSince: undefined, settle, done: false };
     if (this.closed) this.finish(cursor, new LogUnavailable('The log is closed.'));
     else {
       this.waiting.add(cursor);
@@ -154,10 +149,7 @@ export class PartitionFetcher {
       const lane = this.freeLane(leader.nodeId);
       if (lane === undefined) return; // they depart when one comes back
       const offsets = new Map<number, Offset>();
-      const single = rest.find(({ alone }) => alone);
-      const aboard = rest.filter((cursor) => {
-        if (single !== undefined) return cursor === single;
-        const { partition, offset } = cursor;
+      const aboard = rest.filter(({ partition, offset }) => {
         if (!offsets.has(partition)) offsets.set(partition, offset);
         return offsets.get(partition) === offset;
       });
@@ -184,7 +176,7 @@ export class PartitionFetcher {
       this.waiting.delete(cursor);
       this.flying.add(cursor);
     }
-    const maxWaitMs = cursors.some(({ alone }) => alone) ? 0 : this.wait(leader.nodeId);
+    const maxWaitMs = this.wait(leader.nodeId);
     lane.busy = true;
     lane.deadline = Date.now() + maxWaitMs;
     try {
@@ -194,10 +186,6 @@ export class PartitionFetcher {
       try {
         answer = await link.send(request);
       } catch (error) {
-        if (error instanceof UnreadableAnswer) {
-          lane.busy = false;
-          return this.unread(cursors, error);
-        }
         link.close();
         throw error;
       }
@@ -222,9 +210,7 @@ export class PartitionFetcher {
     cursors: readonly Cursor[],
   ): { partition: number; fetchOffset: number; currentLeaderEpoch: number; maxBytes: number }[] {
     const places = new Map<number, { partition: number; fetchOffset: number; currentLeaderEpoch: number; maxBytes: number }>();
-    for (const { partition, offset, alone, maxBytes: most } of cursors) {
-      // The broker gives one batch however small the limit.
-      const maxBytes = alone ? 1 : most;
+    for (const { partition, offset, maxBytes } of cursors) {
       const known = places.get(partition);
       places.set(partition, {
         partition,
@@ -242,7 +228,7 @@ export class PartitionFetcher {
 
   private arrive(cursors: readonly Cursor[], answer: FetchAnswer): void {
     const byPartition = new Map<number, FetchedPartition>();
-    for (const { partitions } of answer.responses) for (const one of partitions) byPartition.set(one.partition, one);
+    for (const one of answer.partitions) byPartition.set(one.partition, one);
     let stale = false;
     let any = false;
     for (const cursor of cursors) {
@@ -255,31 +241,18 @@ export class PartitionFetcher {
       } else if (one !== undefined && one.messages.length > 0) {
         any = true;
         this.finish(cursor, { kind: 'records', messages: one.messages });
+      } else if (one?.unreadable !== undefined) {
+        const { offset, why } = one.unreadable;
+        const what = `Partition ${cursor.partition} holds a batch at offset ${offset} that cannot be read: ${why}.`;
+        this.finish(cursor, new LogDamaged(`${what} Fabula did not write it.`));
       } else {
         cursor.failingSince = undefined;
-        cursor.alone = false;
         this.again(cursor);
       }
     }
     if (stale) this.afterRefresh();
     if (any) this.schedule();
     else this.scheduleIn(MERGE_MS);
-  }
-
-  /** One batch that kafkajs cannot read spoils the answer for all aboard: each tries by itself, and the one at fault is told. */
-  private unread(cursors: readonly Cursor[], error: UnreadableAnswer): void {
-    const [only, ...others] = cursors;
-    if (only?.alone === true && others.length === 0) {
-      const { partition, offset } = only;
-      this.unreadable.add(partition);
-      const what = `Partition ${partition} holds a batch at offset ${offset} that cannot be read: ${error.message}`;
-      this.finish(only, new LogDamaged(`${what}. Fabula did not write it.`, { cause: error }));
-    }
-    for (const cursor of cursors) {
-      cursor.alone = true;
-      this.again(cursor);
-    }
-    this.schedule();
   }
 
   private again(cursor: Cursor): void {
