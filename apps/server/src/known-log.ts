@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import type { EventLog, LogId } from '#lib/log';
+import { refuseUnfinishedCopy, type EventLog, type LogId } from '#lib/log';
 import { forgetGenerations, livePositions } from '#lib/projections';
 
 /** Where a log is kept, as the settings name it. */
@@ -52,17 +52,19 @@ export const ADOPT_NEW = 'new';
  * Compares the opened log with what this database was derived from, and remembers it at first.
  * @param adopt the setting FABULA_ADOPT_LOG: the id of the log that is to be taken from now on, or `new`
  * @returns true when the read models of another log were forgotten
- * @throws LogDiffers
+ * @throws LogDiffers, CopyUnfinished
  */
 export async function recogniseLog(pool: Pool, log: EventLog, place: LogPlace, adopt: string | undefined): Promise<boolean> {
   const logId = await log.id();
   const difference = await differenceFrom(pool, log, logId, place);
   if (difference === undefined) {
+    if ((await knownLog(pool)) === undefined) await refuseUnfinishedCopy(log);
     await remember(pool, { ...place, logId, partitions: log.partitions });
     return false;
   }
   const meant = adopt === logId || place.kind === 'memory' || (adopt === ADOPT_NEW && (await isEmpty(log)));
   if (!meant) throw new LogDiffers(difference, logId);
+  await refuseUnfinishedCopy(log);
   await forgetGenerations(pool, (client) => remember(client, { ...place, logId, partitions: log.partitions }));
   return true;
 }

@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AuditKeyDiffers, SigningKeyUnusable } from '#lib/audit';
-import { KafkaFileUnreadable, NotDurable, PartitionCountDiffers, TopicMissing, UnsafeTopic } from '#lib/log';
+import { CopyUnfinished, KafkaFileUnreadable, LogDamaged, NotDurable, PartitionCountDiffers, TopicMissing, UnsafeTopic } from '#lib/log';
 import {
   ConfigError,
   createLogger,
@@ -30,6 +30,8 @@ const EXPECTED = [
   DataDirectoryLocked,
   DevelopmentIssuerRefused,
   AuditKeyDiffers,
+  CopyUnfinished,
+  LogDamaged,
   SigningKeyUnusable,
   LogDiffers,
   KafkaFileUnreadable,

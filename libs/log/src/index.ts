@@ -28,5 +28,6 @@ export { describeFindings, type Finding } from './kafka/topic-audit.js';
 export { planTopics, type Load, type TopicPlan } from './kafka/plan-topics.js';
 export { findEventStoreDbLog, openEventStoreDbLog, type EventStoreDbLogOptions } from './eventstoredb/eventstoredb-log.js';
 export { copyLog, CopyRefused, type CopyOptions, type CopyProblem, type CopyProgress, type CopyReport } from './copy/copy-log.js';
+export { CopyUnfinished, refuseUnfinishedCopy } from './copy/copy-state.js';
 export { UnknownVerdict } from './copy/head-tally.js';
 export { evolveLog, logEvents, logShapes, logStream, type LogCopied, type LogEvent, type LogState } from './copy/log-stream.js';

@@ -12,6 +12,7 @@ import {
 import { LogUnavailable, OutcomeUnknown, type EventLog, type LogRecord, type StoredRecord } from '../event-log.js';
 import { createMemoryLog } from '../memory/memory-log.js';
 import { copyLog, CopyRefused, type CopyOptions, type CopyProgress } from './copy-log.js';
+import { CopyUnfinished, refuseUnfinishedCopy } from './copy-state.js';
 import { UnknownVerdict } from './head-tally.js';
 import { evolveLog, logStream, type LogEvent, type LogState } from './log-stream.js';
 
@@ -188,6 +189,22 @@ describe('a copied log', () => {
     expect(state).toEqual({ from: 'old-log', ends, note: 'a signed note\n', finished: true });
     expect(() => evolveLog(state, events[0] as LogEvent)).toThrow('copied once');
     expect(() => evolveLog(null, events[1] as LogEvent)).toThrow('that was begun');
+  });
+
+  test('is not taken for whole before its last record', async () => {
+    const from = await written(2, [{ stream: 1, what: 'accepted', events: 1 }]);
+    const to = memory(3, 'new-log');
+    const abort = new AbortController();
+    const onProgress = ({ phase }: CopyProgress): void => {
+      if (phase === 'checking') abort.abort(new Error('power cut'));
+    };
+    await expect(copy(from, to, { onProgress, signal: abort.signal })).rejects.toThrow('power cut');
+    await expect(refuseUnfinishedCopy(to)).rejects.toThrow(CopyUnfinished);
+    await copy(from, to);
+    await expect(refuseUnfinishedCopy(to)).resolves.toBeUndefined();
+    // A log that is no copy, and one that nothing was written to.
+    await expect(refuseUnfinishedCopy(from)).resolves.toBeUndefined();
+    await expect(refuseUnfinishedCopy(memory(2, 'empty'))).resolves.toBeUndefined();
   });
 
   test('of a copy keeps what the first copy said about itself', async () => {

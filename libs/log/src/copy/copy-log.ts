@@ -1,7 +1,8 @@
-import { decodeRecord, partitionOf, type DecodedRecord, type RecordedEvent } from '#lib/decision';
+import { partitionOf } from '#lib/decision';
 import type { Clock, Ids, Timers } from '#lib/platform';
 import type { EventLog, LogId, Offset } from '../event-log.js';
 import { NO_RELEASES, type Releases } from '../releases.js';
+import { readSeal, type Seal } from './copy-state.js';
 import { HeadTally, PartitionPass, passesFor } from './head-tally.js';
 import { logRecord, logStream, type LogCopied, type LogEvent } from './log-stream.js';
 import { appendSurely, TargetAppender } from './target-appender.js';
@@ -124,7 +125,7 @@ class Copy {
   /** Seals the new log as a copy of the old one, or finds it sealed by an earlier call. */
   private async begin(ends: readonly Offset[]): Promise<{ readonly seal: Seal; readonly resumed: boolean }> {
     const { note, clock } = this.options;
-    const before = await this.seal();
+    const before = await readSeal(this.options.to);
     if (before === undefined) {
       if ((await endsOf(this.options.to)).some((end) => end > 0))
         throw new CopyRefused(
@@ -134,7 +135,7 @@ class Copy {
       const event: LogCopied = { type: 'LogCopied', v: 1, from: this.fromId, ends, note, at: clock.now() };
       await this.tell(event, { expectedVersion: 0, previous: null });
     }
-    const seal = before ?? (await this.seal());
+    const seal = before ?? (await readSeal(this.options.to));
     if (seal === undefined || seal.event.from !== this.fromId)
       throw new CopyRefused(
         'NOT_EMPTY',
@@ -146,20 +147,6 @@ class Copy {
         `The log ${this.fromId} was written to after its copy was begun. Stop every server on it, and copy into an empty log.`,
       );
     return { seal, resumed: before !== undefined };
-  }
-
-  /** The new log's first record, if that is a seal. */
-  private async seal(): Promise<Seal | undefined> {
-    const { to } = this.options;
-    const partition = this.ownPartition();
-    if ((await to.end(partition)) === 0) return undefined;
-    for await (const { records } of to.read(partition, 0, { upTo: 1 })) {
-      const decoded = decodeRecord(records[0]?.value ?? new Uint8Array());
-      if (decoded.kind !== 'record' || decoded.record.stream !== logStream(this.toId)) return undefined;
-      const [event] = decoded.record.events as readonly RecordedEvent[] as unknown as readonly LogEvent[];
-      return event?.type === 'LogCopied' ? { digest: decoded.digest, event } : undefined;
-    }
-    return undefined;
   }
 
   private async tell(event: LogEvent, place: { readonly expectedVersion: number; readonly previous: string | null }): Promise<void> {
@@ -261,9 +248,6 @@ class Copy {
   }
 }
 
-interface Seal extends Pick<DecodedRecord, 'digest'> {
-  readonly event: LogCopied;
-}
 interface Copied {
   readonly tally: HeadTally;
   readonly records: number;
