@@ -15,7 +15,6 @@ import {
   openEventStoreDbLog,
   openKafkaLog,
   openPostgresLog,
-  type AppendReport,
   type EventLog,
   type Offset,
 } from '#lib/log';
@@ -28,8 +27,6 @@ export interface LogOfRecordOptions {
   readonly databaseUrl: string;
   readonly logger: Logger;
   readonly alarm: (message: string) => void;
-  /** After each request to Kafka that appends. */
-  readonly onProduced?: (report: AppendReport) => void;
   readonly onRebalance?: (work: PartitionWork, rebalance: Rebalance) => void;
 }
 
@@ -98,7 +95,7 @@ function sharedThroughPostgres({ databaseUrl, logger }: LogOfRecordOptions, log:
 }
 
 async function onKafka(
-  { config, pool, logger, alarm, onProduced, onRebalance }: LogOfRecordOptions,
+  { config, pool, logger, alarm, onRebalance }: LogOfRecordOptions,
   place: LogPlace,
 ): Promise<LogOfRecord> {
   const connection = await kafkaConnection(config);
@@ -111,7 +108,6 @@ async function onKafka(
     expectExisting: !(await mayCreate(pool, place, config.adoptLog)),
     onNotice: ({ message, details }) => logger.debug({ from: 'kafkajs', ...details }, message),
     onReconnect: (broker) => logger.info({ broker }, 'connected to the broker again'),
-    ...(onProduced === undefined ? {} : { onAppend: onProduced }),
   });
   if (log.findings.length > 0) alarm(`accepted because FABULA_KAFKA_ALLOW_UNSAFE=on. ${describeFindings(topic, log.findings)}`);
   const shares = new Map<PartitionWork, KafkaOwnership>();
