@@ -11,7 +11,11 @@ import { settled } from './testing/hand-time.js';
 class HandOwnership implements Ownership {
   readonly owners: ('self' | string | undefined)[] = [];
   events: OwnershipEvents | undefined;
+  unreachable: string | undefined;
 
+  outage(): string | undefined {
+    return this.unreachable;
+  }
   async start(_address: string, on: OwnershipEvents): Promise<void> {
     this.events = on;
   }
@@ -95,6 +99,15 @@ describe('A command for a partition of another node', () => {
     const nobody = failure(nodes[0].forwarding.execute({ ...startRequest(), deadlineMs: 400 }));
     await fix.time.pass(500);
     expect(await nobody).toBe('OVERLOADED');
+    expect(await fix.log.end(0)).toBe(0);
+  });
+
+  it('is LOG_UNAVAILABLE when nobody owns anything because the log cannot be reached', async () => {
+    const { nodes, fix } = await started();
+    nodes[0].ownership.unreachable = 'the group is silent';
+    const nobody = failure(nodes[0].forwarding.execute({ ...startRequest(), deadlineMs: 400 }));
+    await fix.time.pass(500);
+    expect(await nobody).toBe('LOG_UNAVAILABLE');
     expect(await fix.log.end(0)).toBe(0);
   });
 

@@ -72,7 +72,7 @@ export class ForwardingEngine {
     return this.options.ownership.ownerOf(partition);
   }
 
-  /** @throws EngineFailure: OVERLOADED if no owner could be reached in time, OUTCOME_UNKNOWN if one may have it. */
+  /** @throws EngineFailure: OVERLOADED if no owner could be reached in time, LOG_UNAVAILABLE if that is the log's fault, OUTCOME_UNKNOWN if one may have it. */
   async execute(request: CommandRequest): Promise<CommandOutcome> {
     const { clock, ids, partitions } = this.options;
     const partition = partitionOf(request.stream, partitions);
@@ -112,12 +112,15 @@ export class ForwardingEngine {
   }
 
   private tooLate(partition: number, sent: boolean): EngineFailure {
-    return sent
-      ? new EngineFailure(
-          'OUTCOME_UNKNOWN',
-          'the owner of the partition did not answer in time; send the command again with the same commandId',
-        )
-      : new EngineFailure('OVERLOADED', `partition ${partition} had no owner in time; the command had no effect`);
+    if (sent) {
+      const message = 'the owner of the partition did not answer in time; send the command again with the same commandId';
+      return new EngineFailure('OUTCOME_UNKNOWN', message);
+    }
+    const outage = this.options.ownership.outage?.();
+    if (outage !== undefined) {
+      return new EngineFailure('LOG_UNAVAILABLE', `partition ${partition} has no owner: ${outage}; the command had no effect`);
+    }
+    return new EngineFailure('OVERLOADED', `partition ${partition} had no owner in time; the command had no effect`);
   }
 
   private async pause(attempt: number, deadline: number): Promise<void> {

@@ -14,6 +14,8 @@ export interface Ownership {
   start(address: string, on: OwnershipEvents): Promise<void>;
   /** `self`, the address of another node, or undefined while nobody is known to own it. */
   ownerOf(partition: number): 'self' | string | undefined;
+  /** Why nobody may be known to own anything: whoever shares the partitions out cannot be reached. Undefined when all is well. */
+  outage?(): string | undefined;
   /**
    * Before `stop`, while this node can still be asked: lets others take its partitions over while it goes on writing them; ends when they
    * have, or there are no others, or it takes too long. Not every ownership can.

@@ -196,6 +196,19 @@ describe('Ownership through a group', () => {
     expect(owners()).toEqual([SELF, SELF, SELF, SELF].map(() => undefined));
   });
 
+  test('tells while the group cannot be reached why nobody owns anything', async () => {
+    await start(ownership);
+    expect(ownership.outage?.()).toBeUndefined();
+    group.heartbeat = () => Promise.reject(new GroupError('coordinator-lost', 'the brokers are silent'));
+    await time.pass(7_000);
+    expect(owners()).toEqual([undefined, undefined, undefined, undefined]);
+    expect(ownership.outage?.()).toMatch(/./);
+    group.heartbeat = undefined;
+    await time.pass(5_000);
+    expect(owners()).toEqual(['self', 'self', 'self', 'self']);
+    expect(ownership.outage?.()).toBeUndefined();
+  });
+
   test('claims what it had after it was put out, so that nothing moves that need not', async () => {
     group.member('b');
     // Not what it would be given if nobody claimed anything.

@@ -81,6 +81,7 @@ class GroupOwnership implements KafkaOwnership {
   private given: { readonly generation: number; readonly partitions: readonly number[] } = { generation: -1, partitions: [] };
   private leaving = false;
   private stopped = false;
+  private unreachable: string | undefined;
   private handing: Promise<void> | undefined;
   private handedOver: (() => void) | undefined;
 
@@ -117,6 +118,10 @@ class GroupOwnership implements KafkaOwnership {
     const owner = this.map?.owners[partition];
     // Our own address without our holding it: an earlier process of the same address, or a share that is not ours any more.
     return owner === this.address ? undefined : owner;
+  }
+
+  outage(): string | undefined {
+    return this.unreachable;
   }
 
   commitLag(positions: ReadonlyMap<number, number>): void {
@@ -190,6 +195,7 @@ class GroupOwnership implements KafkaOwnership {
     ms,
   }: Parameters<ConstructorParameters<typeof GroupMember>[0]['assigned']>[0]): void {
     if (this.stopped) return;
+    this.unreachable = undefined;
     this.given = { generation, partitions };
     this.map = decodeMap(userData);
     const now = new Set(partitions);
@@ -200,6 +206,7 @@ class GroupOwnership implements KafkaOwnership {
   }
 
   private lost(why: string): void {
+    this.unreachable = why;
     if (this.held.size > 0) this.problem('partitions are given up', new Error(why));
     for (const partition of this.held) this.release(partition);
   }
