@@ -94,10 +94,7 @@ function sharedThroughPostgres({ databaseUrl, logger }: LogOfRecordOptions, log:
     });
 }
 
-async function onKafka(
-  { config, pool, logger, alarm, onRebalance }: LogOfRecordOptions,
-  place: LogPlace,
-): Promise<LogOfRecord> {
+async function onKafka({ config, pool, logger, alarm, onRebalance }: LogOfRecordOptions, place: LogPlace): Promise<LogOfRecord> {
   const connection = await kafkaConnection(config);
   const topic = config.kafkaTopic;
   const log = await openKafkaLog({
@@ -124,6 +121,8 @@ async function onKafka(
         clock: systemClock,
         ids: systemIds,
         observer,
+        // Nobody waits for the others as callers wait for an engine.
+        ...(work === 'engine' ? {} : { timing: { heartbeatMs: 1_000 } }),
         onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
         onRebalance: (rebalance) => {
           logger.info({ work, ...rebalance }, 'the partitions were shared anew');

@@ -18,7 +18,7 @@ export interface PublisherOptions {
   readonly mark: ReaderMark;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Time between heartbeats of an idle partition, ms; default 2,000. */
+  /** Time between heartbeats of an idle partition, ms; default 5,000. */
   readonly heartbeatMs?: number;
   /** First and longest pause after a failure, ms; default 100 and 10,000, doubling between, each shortened at random by up to half. */
   readonly retryMs?: readonly [first: number, longest: number];
@@ -165,7 +165,7 @@ export class Publisher {
 
   /** A heartbeat whenever nothing was published for a while and nothing waits to be; also notices that the position was set meanwhile. */
   private async beat(part: Part, signal: AbortSignal): Promise<void> {
-    const { log, logId, positions, clock, timers, sink, heartbeatMs = 2_000 } = this.options;
+    const { log, logId, positions, clock, timers, sink, heartbeatMs = 5_000 } = this.options;
     const { partition } = part.status;
     let last = 0;
     for (;;) {
