@@ -134,7 +134,7 @@ describe('a rebuild', () => {
     for (let partition = 0; partition < PARTITIONS; partition++) await projector.catchUp(partition);
     log = createMemoryLog({ partitions: 3, clock });
     await writeRandomHistory(log, { seed: 5, partitions: 3, playthroughs: 5, records: 100 });
-    await expect(Projector.open({ log, store: side.projection, timers: testTimers })).rejects.toThrow(/fabula projection rebuild/);
+    await expect(Projector.open({ log, store: side.projection, timers: testTimers })).rejects.toThrow(/FABULA_ADOPT_LOG/);
     const report = await rebuild(options());
     expect(report.parity).toMatchObject({ kind: 'incomparable' });
     await Projector.open({ log, store: side.projection, timers: testTimers });
