@@ -60,7 +60,7 @@ export function copyCommand(group: Command, cli: Cli, ending: Ending): void {
         'Stop every server first: a copy is refused while an engine is at work, and when the old log grows meanwhile. Reads the settings of the server (DATABASE_URL, KAFKA_BROKERS, …). What was accepted is appended again, byte for byte; duplicates, conflicts and garbage are left behind. Interrupted, the same command goes on. At the end the new log is read again and the heads of all streams are compared.',
       examples: [
         'fabula log copy --from postgres --to kafka --to-partitions 12',
-        'fabula log copy --from kafka --to kafka --to-name decisions.2 --to-partitions 8',
+        'fabula log copy --from kafka --to kafka --to-name turns.2 --to-partitions 24',
       ],
       exits: [[EXIT.problems, 'The copy was refused, or is not the same: do not use it.']],
     },
