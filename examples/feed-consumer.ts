@@ -23,25 +23,27 @@ export interface FeedCloudEvent {
 
 /**
  * What was taken in before. In memory it forgets at a restart; to be exact across restarts, keep the ids where the results are: a table with a
- * unique key, written in the same transaction.
+ * unique key, which `take` writes in the same transaction; `add` has nothing to do then.
  */
 export interface Seen {
-  /** False when it was there already. */
-  add(id: string): Promise<boolean> | boolean;
+  has(id: string): Promise<boolean> | boolean;
+  /** Told after the event was taken. */
+  add(id: string): Promise<void> | void;
 }
 
 export class SeenLately implements Seen {
   private readonly ids = new Set<string>();
   constructor(private readonly most: number) {}
 
-  add(id: string): boolean {
-    if (this.ids.has(id)) return false;
+  has(id: string): boolean {
+    return this.ids.has(id);
+  }
+  add(id: string): void {
     this.ids.add(id);
     for (const oldest of this.ids) {
       if (this.ids.size <= this.most) break;
       this.ids.delete(oldest);
     }
-    return true;
   }
 }
 
@@ -68,8 +70,10 @@ export async function followFeed(
     // Offsets are committed after the events were taken: a crash repeats, and never loses.
     eachMessage: async ({ message }) => {
       const event = cloudEventOf(message);
-      if (event.type === 'fabula.feed.heartbeat.v1' || !(await seen.add(event.id))) return;
+      if (event.type === 'fabula.feed.heartbeat.v1' || (await seen.has(event.id))) return;
       await take(event);
+      // Not before: an event that was rejected would look like a repeat when it comes again.
+      await seen.add(event.id);
     },
   });
   return { stop: () => consumer.disconnect() };

@@ -84,10 +84,15 @@ describeWithKafka('the feed on a broker, with verdicts from the audit and positi
     const taken: FeedCloudEvent[] = [];
     const seen = new SeenLately(10_000);
     const groupId = uniqueTopic('consumer');
+    let rejected = false;
     for (const upTo of [Math.ceil(total / 2), total]) {
       let arrived = (): void => undefined;
       const enough = new Promise<void>((resolve) => (arrived = resolve));
       const following = await followFeed({ brokers, groupId, topic, seen }, (event) => {
+        if (!rejected && taken.length === 1) {
+          rejected = true;
+          throw new Error('not now');
+        }
         taken.push(event);
         if (taken.length >= upTo) arrived();
       });
