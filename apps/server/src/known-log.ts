@@ -17,12 +17,13 @@ interface KnownLog extends LogPlace {
 /** What is derived in this database comes from another log, or from more of this one than there is. */
 export class LogDiffers extends Error {
   override readonly name = 'LogDiffers';
-  constructor(difference: string, logId: LogId) {
+  /** @param adopt what FABULA_ADOPT_LOG must say to take the log of the settings */
+  constructor(difference: string, adopt: string) {
     super(
       `${difference}\n` +
-        '  - If the settings are wrong (FABULA_LOG, KAFKA_BROKERS, FABULA_KAFKA_TOPIC, EVENTSTOREDB_URL, DATABASE_URL), set them right: nothing was changed.\n' +
-        `  - If this is the log from now on, stop every server on this database and start one with FABULA_ADOPT_LOG=${logId}: it forgets the read models\n` +
-        '    and builds them anew from this log. Then `fabula audit rebuild` and `fabula feed reset`; signed notes stay.',
+        '  - If the settings are wrong (FABULA_LOG, KAFKA_BROKERS, FABULA_KAFKA_TOPIC, EVENTSTOREDB_URL, DATABASE_URL), set them right: nothing in the database was changed.\n' +
+        `  - If this is the log from now on, stop every server on this database and start one with FABULA_ADOPT_LOG=${adopt}: it forgets the read models\n` +
+        '    and builds them anew from this log. Then `fabula audit rebuild` and, with a public feed, `fabula feed reset --to end`; signed notes stay.',
     );
   }
 }
@@ -62,8 +63,11 @@ export async function recogniseLog(pool: Pool, log: EventLog, place: LogPlace, a
     await remember(pool, { ...place, logId, partitions: log.partitions });
     return false;
   }
-  const meant = adopt === logId || place.kind === 'memory' || (adopt === ADOPT_NEW && (await isEmpty(log)));
-  if (!meant) throw new LogDiffers(difference, logId);
+  // A log in memory is another one at every start: nothing is lost that would not be anyway. Not so where the database followed another kind.
+  const inMemory = place.kind === 'memory';
+  const again = inMemory && (await knownLog(pool))?.kind === 'memory';
+  const meant = again || adopt === logId || (adopt === ADOPT_NEW && (await isEmpty(log)));
+  if (!meant) throw new LogDiffers(difference, inMemory ? ADOPT_NEW : logId);
   await refuseUnfinishedCopy(log);
   await forgetGenerations(pool, (client) => remember(client, { ...place, logId, partitions: log.partitions }));
   return true;
