@@ -82,6 +82,9 @@ describe('fabula log copy', () => {
     const { code, out } = await fabula(`--from postgres --to postgres --to-url ${url} --to-partitions 8 --json`);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ records: STREAMS, partitions: { from: 2, to: 8 }, settings: { FABULA_LOG: 'postgres' } });
+    // Where the new log is, but not the password that it was reached with.
+    const led = new URL((JSON.parse(out) as { settings: Record<string, string> }).settings['DATABASE_URL'] ?? '');
+    expect([led.host, led.pathname, decodeURIComponent(led.password)]).toEqual([new URL(url).host, `/${name}`, '…']);
     const log = await openPostgresLog({ pool, partitions: 8 });
     let records = 0;
     for (let partition = 0; partition < 8; partition++) records += await log.end(partition);
@@ -94,6 +97,10 @@ describe('fabula log copy', () => {
     expect(await fabula('--from postgres --to postgres')).toMatchObject({
       code: 2,
       err: expect.stringContaining('Both ends are the same') as string,
+    });
+    expect(await fabula('--from postgres --to postgres --to-name other')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--to-url instead of --to-name') as string,
     });
     expect(await fabula('--from postgres --to file')).toMatchObject({ code: 2 });
     expect(await fabula('--from eventstoredb --to postgres --from-name nothing')).toMatchObject({

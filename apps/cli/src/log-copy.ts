@@ -11,6 +11,7 @@ import {
   LogRefused,
   LogUnavailable,
   NO_RELEASES,
+  NotDurable,
   PartitionCountDiffers,
   UnknownVerdict,
   UnsafeTopic,
@@ -38,7 +39,7 @@ interface Options {
 }
 
 /** What is wrong with the logs or the environment, and says by itself what to do. */
-const REFUSALS = [CopyRefused, UnknownVerdict, PartitionCountDiffers, LogDamaged, LogRefused, LogNotMigrated, UnsafeTopic];
+const REFUSALS = [CopyRefused, UnknownVerdict, PartitionCountDiffers, LogDamaged, LogRefused, LogNotMigrated, NotDurable, UnsafeTopic];
 
 /** `fabula log copy`: another adapter, or another partition count. Needs no server, and that none is at work. */
 export function copyCommand(group: Command, cli: Cli, ending: Ending): void {
@@ -90,12 +91,18 @@ async function carryOut(cli: Cli, options: Options, opened: Opened, signal: Abor
   const endpoints = new LogEndpoints(loadConfig(cli.env), opened);
   const source: EndOptions = { kind: options.from, url: options.fromUrl, name: options.fromName };
   const target: EndOptions = { kind: options.to, url: options.toUrl, name: options.toName };
+  for (const [end, side] of [
+    [source, 'from'],
+    [target, 'to'],
+  ] as const)
+    if (end.kind === 'postgres' && end.name !== undefined)
+      throw wrongUsage(`A database holds one log, and it has no name: give --${side}-url instead of --${side}-name.`);
   if (source.kind === target.kind && source.url === target.url && source.name === target.name)
-    throw wrongUsage('Both ends are the same: give --to-name or --to-url.');
+    throw wrongUsage(`Both ends are the same: give ${target.kind === 'postgres' ? '' : '--to-name or '}--to-url.`);
   const from = await endpoints.existing(source);
   await refuseEngines(endpoints, source);
   const database = source.kind === 'postgres' ? await endpoints.databaseOf(source) : await endpoints.serverDatabase();
-  const to = await endpoints.target(target, options.toPartitions ?? from.partitions);
+  const to = await targetOf(endpoints, target, options.toPartitions ?? from.partitions);
   const note = await lastNote(database, from);
   const report = await copied(cli, options, { from, to, note, database, signal });
   await refuseEngines(endpoints, source);
@@ -103,6 +110,18 @@ async function carryOut(cli: Cli, options: Options, opened: Opened, signal: Abor
   if (options.json) cli.terminal.out(json({ ...report, sealedNote: note !== null, settings }));
   else say(cli, report, note !== null, settings);
   return EXIT.ok;
+}
+
+async function targetOf(endpoints: LogEndpoints, target: EndOptions, partitions: number): Promise<EventLog> {
+  try {
+    return await endpoints.target(target, partitions);
+  } catch (error) {
+    if (!(error instanceof PartitionCountDiffers)) throw error;
+    throw new CliFailure(
+      `${endpoints.placeOf(target)} holds a log that was created with ${counted(error.written, 'partition')}: ` +
+        `--to-partitions ${error.written} goes on with a copy that was begun there; any other copy needs a place of its own.`,
+    );
+  }
 }
 
 async function refuseEngines(endpoints: LogEndpoints, source: EndOptions): Promise<void> {

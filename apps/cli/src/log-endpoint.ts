@@ -91,15 +91,17 @@ export class LogEndpoints {
     return pool === undefined ? [] : enginesOnPostgres(pool);
   }
 
-  /** Settings that lead a server to that log. */
+  /** Settings that lead a server to that log; those of the environment that are right already are left out, and so are passwords. */
   settingsOf(end: EndOptions): Readonly<Record<string, string>> {
-    switch (end.kind) {
+    const { kind, url } = end;
+    const place = (setting: string): Readonly<Record<string, string>> => (url === undefined ? {} : { [setting]: withoutPassword(url) });
+    switch (kind) {
       case 'postgres':
-        return { FABULA_LOG: 'postgres' };
+        return { FABULA_LOG: kind, ...place('DATABASE_URL') };
       case 'kafka':
-        return { FABULA_LOG: 'kafka', FABULA_KAFKA_TOPIC: this.topicOf(end) };
+        return { FABULA_LOG: kind, ...place('KAFKA_BROKERS'), FABULA_KAFKA_TOPIC: this.topicOf(end) };
       case 'eventstoredb':
-        return { FABULA_LOG: 'eventstoredb', FABULA_EVENTSTOREDB_PREFIX: this.prefixOf(end) };
+        return { FABULA_LOG: kind, ...place('EVENTSTOREDB_URL'), FABULA_EVENTSTOREDB_PREFIX: this.prefixOf(end) };
     }
   }
 
@@ -171,6 +173,8 @@ export class LogEndpoints {
     return this.pool(postgres.url('fabula'));
   }
 }
+
+const withoutPassword = (url: string): string => url.replace(/(\/\/[^/:@]*:)[^/@]*@/, '$1…@');
 
 /** The tables of a database that is to hold a log. */
 async function migrated(url: string | undefined): Promise<void> {

@@ -1,5 +1,14 @@
 import type { Command } from 'commander';
-import { createKafka, describeTopic, kafkaConnection, KafkaFileUnreadable, LogUnavailable, planTopics, type TopicState } from '#lib/log';
+import {
+  createKafka,
+  describeTopic,
+  kafkaConnection,
+  KafkaFileUnreadable,
+  LogRefused,
+  LogUnavailable,
+  planTopics,
+  type TopicState,
+} from '#lib/log';
 import { ConfigError, loadConfig } from '#lib/platform';
 import { wholeNumber } from './arguments.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
@@ -128,6 +137,7 @@ async function described({ env }: Cli): Promise<readonly { readonly name: string
     ];
   } catch (error) {
     if (error instanceof ConfigError || error instanceof KafkaFileUnreadable) throw wrongUsage(error.message);
+    if (error instanceof LogRefused) throw new CliFailure(error.message);
     if (error instanceof LogUnavailable) throw new CliFailure(error.message, EXIT.unreachable);
     throw error;
   }

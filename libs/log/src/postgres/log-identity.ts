@@ -31,7 +31,7 @@ export class NotDurable extends Error {
 export class LogNotMigrated extends Error {
   override readonly name = 'LogNotMigrated';
   constructor() {
-    super('The tables of the log do not exist in this database: run the migrations first.');
+    super('The tables of the log do not exist in this database: a server that starts on it makes them.');
   }
 }
 
