@@ -102,13 +102,16 @@ export class Operations {
       found.push({
         who: problem === undefined ? 'log' : 'database',
         why: problem ?? 'the log does not say how long it is',
-        whatToDo: `commands of playthroughs in memory go on while the log does; see ${RUNBOOK}#fabuladatabasedown`,
+        whatToDo:
+          problem === undefined
+            ? `look at the log (Kafka, EventStoreDB); see ${RUNBOOK}#fabulabreakeropen`
+            : `commands of playthroughs in memory go on while the log does; see ${RUNBOOK}#fabuladatabasedown`,
       });
     }
     if ((counts?.parked ?? 0) > 0)
       found.push({
         who: 'projector',
-        why: `${counts?.parked} streams are parked`,
+        why: `streams that are parked: ${counts?.parked}`,
         whatToDo: '`fabula projection parked` names them and why',
       });
     const open = counts?.deadLetters['open'] ?? 0;
@@ -145,8 +148,13 @@ export class Operations {
     for (const { log, state, problem } of audit.notes())
       if (state === 'stopped')
         yield { who: `notary ${log}`, why: problem?.message ?? 'stopped', whatToDo: `see ${RUNBOOK}#fabulaauditorstopped` };
-    for (const { partition, state } of feed.status())
-      if (state === 'stopped') yield { who: `publisher p${partition}`, why: 'stopped', whatToDo: `see ${RUNBOOK}#fabulapublisherstopped` };
+    for (const { partition, state, problem } of feed.status())
+      if (state === 'stopped' || (state === 'retrying' && problem !== null))
+        yield {
+          who: `publisher p${partition}`,
+          why: `${state}: ${problem ?? 'its position is not of this log'}`,
+          whatToDo: `see ${RUNBOOK}#fabulapublisher${state === 'stopped' ? 'stopped' : 'behind'}`,
+        };
   }
 
   private *ofPartition({ partition, engine, projector, auditor }: PartitionReport): Generator<Degradation> {
