@@ -142,7 +142,9 @@ describe('the compose files', () => {
   const files = readdirSync(DEPLOY, { recursive: true })
     .map(String)
     .filter((file) => path.basename(file) === 'compose.yaml');
-  const read = (file: string): { services: Record<string, { environment?: Record<string, unknown>; depends_on?: object }> } =>
+  const read = (
+    file: string,
+  ): { services: Record<string, { environment?: Record<string, unknown>; depends_on?: object; volumes?: readonly string[] }> } =>
     parse(readFileSync(path.join(DEPLOY, file), 'utf8'), { merge: true }) as ReturnType<typeof read>;
 
   test.each(files)('deploy/%s is valid by the Compose specification', (file) => {
@@ -165,5 +167,12 @@ describe('the compose files', () => {
       const env = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]));
       expect(loadConfig(env)).toMatchObject({ log: 'kafka', partitions: 12, kafkaAllowUnsafe: false });
     }
+  });
+
+  test('brokers keep their data on their volumes', () => {
+    const brokers = Object.entries(read('compose.yaml').services).filter(([name]) => name.startsWith('kafka-'));
+    expect(brokers).toHaveLength(3);
+    for (const [name, { environment = {}, volumes = [] }] of brokers)
+      expect(volumes).toEqual([`${name}:${String(environment['KAFKA_LOG_DIRS'])}`]);
   });
 });
