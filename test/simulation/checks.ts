@@ -39,7 +39,7 @@ interface Truth {
 
 const timers = { after: () => () => undefined };
 
-/** DESIGN's invariants 1 to 5 on one finished run. Answers what is violated; empty is good. */
+/** Invariants 1 to 5 of docs/explanation/guarantees.md on one finished run. Answers what is violated; empty is good. */
 export async function violations(world: World): Promise<string[]> {
   const wrong: string[] = [];
   const truth = await fold(world, wrong);

@@ -415,7 +415,7 @@ export class FabulaNode {
     }
   }
 
-  /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors and publishers (DESIGN §7), stuck projectors. */
+  /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors and publishers, stuck projectors. */
   notes(): Record<string, string> {
     const notes: Record<string, string> = {};
     for (const { partition, state, problem } of this.audit.status())

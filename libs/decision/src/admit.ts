@@ -1,7 +1,7 @@
 import type { Decoded, Envelope } from './decision-record.js';
 import { partitionOf } from './decision-record.js';
 
-/** How many accepted commands a stream head remembers; an older retry meets the turn check instead (DESIGN §6). */
+/** How many accepted commands a stream head remembers; an older retry meets the turn check instead. */
 export const WINDOW_SIZE = 64;
 
 export interface AcceptedCommand {

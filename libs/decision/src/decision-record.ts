@@ -74,7 +74,7 @@ export function encodeRecord(record: DecisionRecord): Uint8Array {
 
 export type Decoded =
   | ({ readonly kind: 'record' } & DecodedRecord)
-  /** Written by a newer Fabula: the partition must stop rather than guess (DESIGN §6). */
+  /** Written by a newer Fabula: the partition must stop rather than guess. */
   | { readonly kind: 'unknown-envelope'; readonly digest: string; readonly version: number }
   | { readonly kind: 'undecodable'; readonly digest: string; readonly reason: string };
 

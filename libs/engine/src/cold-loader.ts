@@ -54,7 +54,7 @@ export class ColdLoader {
 }
 
 /**
- * DESIGN's merge rule: the row as it stood at the projector's position, then the stream's records from there on, each through
+ * The merge rule: the row as it stood at the projector's position, then the stream's records from there on, each through
  * `admit`. A row without its tail would be a state that is no longer the stream's.
  */
 export function mergeTail(stream: StreamId, kind: StreamKind, row: StoredStream | undefined, tail: readonly TailRecord[]): HotStream {

@@ -10,7 +10,7 @@ export interface StoredStream {
   readonly parked: string | null;
 }
 
-/** Where the engine loads cold streams from: the read models of the live generation (DESIGN §6, cold load). */
+/** Where the engine loads cold streams from: the read models of the live generation (cold load). */
 export interface ColdSource {
   /** One statement, one snapshot: the projector's position in that partition and the rows of these streams (absent = not seen yet). */
   load(

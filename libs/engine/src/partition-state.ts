@@ -110,7 +110,7 @@ export class PartitionState {
   }
 
   /**
-   * DESIGN's cold load: rows of one snapshot, completed with the tail from the snapshot's position to `next`. Streams that are
+   * Cold load: rows of one snapshot, completed with the tail from the snapshot's position to `next`. Streams that are
    * parked stay cold, so that the next command looks whether they were mended.
    */
   async install({ position, streams, rows }: Arrival): Promise<ReadonlyMap<StreamId, HotStream>> {

@@ -44,7 +44,7 @@ export function decide(command: PlaythroughCommand, state: PlaythroughState | nu
 function decided(command: PlaythroughCommand, state: PlaythroughState | null, context: PlaythroughContext): readonly Unhashed[] {
   if (state !== null && command.type !== 'timeOut' && state.reader !== context.reader) throw notFound();
   if (command.type === 'start' || command.type === 'fork') {
-    // The id derives from the command, so this is an old retry: the turn check sends it to where its first answer is found (DESIGN §6).
+    // The id derives from the command, so this is an old retry: the turn check sends it to where its first answer is found.
     if (state !== null) throw stale(state);
     return command.type === 'start' ? started(command, context) : forked(command, context);
   }

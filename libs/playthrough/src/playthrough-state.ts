@@ -2,7 +2,7 @@ import type { Value } from '#lib/story';
 
 /* Type aliases, not interfaces: only these count as JSON for the compiler. */
 
-/** Free text of a reader, readable only while the subject's key exists (DESIGN §6). All fields are base64url. */
+/** Free text of a reader, readable only while the subject's key exists. All fields are base64url. */
 export type SealedText = {
   readonly alg: 'A256GCM';
   /** Which key of which subject. */

@@ -34,7 +34,7 @@ export interface LiveStream {
 
 export const NEW_STREAM: LiveStream = Object.freeze({ head: EMPTY_HEAD, state: null, json: null, parked: null });
 
-/** A record written by a newer Fabula: the partition stops before it (DESIGN §6). */
+/** A record written by a newer Fabula: the partition stops before it. */
 export interface UnknownEnvelope {
   readonly offset: Offset;
   readonly version: number;

@@ -23,7 +23,7 @@ export class HealthController {
   ): Promise<{ status: 'ready' | 'not ready'; problems: Record<string, string>; notes: Record<string, string> }> {
     const database = await this.node.databaseProblem();
     const { problems: own, waiting } = this.node.problems();
-    // With a log elsewhere, playthroughs in memory go on without the database: no load balancer should take the process away (DESIGN §7).
+    // With a log elsewhere, playthroughs in memory go on without the database: no load balancer should take the process away.
     // Partitions that wait for the database would wait in any other process too.
     const goesOn = this.node.config.log !== 'postgres' && Object.keys(database).length > 0;
     const problems = goesOn ? own : { ...own, ...waiting, ...database };
