@@ -13,7 +13,7 @@ export {
 export { PostgresFeedPositions, type FeedPositions } from './feed-positions.js';
 export type { FeedSink } from './feed-sink.js';
 export { FEED_TYPES, HEARTBEAT, type FeedType, type FeedTypeName, type Schema } from './feed-types.js';
-export { KafkaFeedSink, type KafkaFeedSinkOptions } from './kafka-feed-sink.js';
+export { FeedTopicDiffers, KafkaFeedSink, type KafkaFeedSinkOptions } from './kafka-feed-sink.js';
 export { kafkaMessage, type FeedMessage } from './kafka-message.js';
 export { HEARTBEAT_BEHIND_MS, Publisher, type PublisherOptions, type PublisherStatus } from './publisher.js';
 export { openFeedKey, readerMarks } from './reader-marks.js';

@@ -17,6 +17,17 @@ const TIMEOUT_MS = 1_000;
 /** What a new topic keeps, and the least that an existing one must: consumers that were away for less miss nothing. */
 const RETENTION_MS = 7 * 24 * 3_600_000;
 
+/** A partition of the log has no partition of its own in the topic. */
+export class FeedTopicDiffers extends Error {
+  override readonly name = 'FeedTopicDiffers';
+  constructor(topic: string, has: number, wanted: number) {
+    super(
+      `Topic ${topic} has ${has} partitions, but the log has ${wanted}, and each is published to the one of its own number: ` +
+        'name another topic in FABULA_KAFKA_FEED_TOPIC.',
+    );
+  }
+}
+
 /**
  * The feed's topic on Kafka, made when it is not there. A plain producer that waits for all replicas in sync: kafkajs' idempotent one loses
  * records that it acknowledged. Connects when it is first needed, and anew after a failure.
@@ -27,7 +38,7 @@ export class KafkaFeedSink implements FeedSink {
 
   constructor(private readonly options: KafkaFeedSinkOptions) {}
 
-  /** @throws UnsafeTopic, PartitionCountDiffers until somebody mends the topic */
+  /** @throws UnsafeTopic, FeedTopicDiffers until somebody mends it */
   async send(partition: number, messages: readonly FeedMessage[]): Promise<void> {
     if (this.closed) throw new Error('the feed is closed');
     this.connecting ??= this.connect();
@@ -55,7 +66,9 @@ export class KafkaFeedSink implements FeedSink {
 
   private async connect(): Promise<Producer> {
     const { kafka, topic, partitions, allowUnsafe } = this.options;
-    await ensureTopic(kafka, { name: topic, partitions, allowUnsafe, retentionMs: RETENTION_MS });
+    const wish = { name: topic, partitions, anyPartitionCount: true, allowUnsafe, retentionMs: RETENTION_MS };
+    const found = await ensureTopic(kafka, wish);
+    if (found.partitions !== partitions) throw new FeedTopicDiffers(topic, found.partitions, partitions);
     const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: false, metadataMaxAge: 60_000, retry: { retries: 2 } });
     await producer.connect();
     return producer;

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { AuditVerdicts } from '#lib/audit';
 import {
+  FeedTopicDiffers,
   KafkaFeedSink,
   openFeedKey,
   PostgresFeedPositions,
@@ -11,7 +12,7 @@ import {
   type PublisherStatus,
   type ReaderMark,
 } from '#lib/feed';
-import { createKafka, kafkaConnection, PartitionCountDiffers, UnsafeTopic, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createKafka, kafkaConnection, UnsafeTopic, type EventLog, type LogId, type Offset } from '#lib/log';
 import { errorText, FabulaError, systemClock, systemTimers, type Config, type Logger } from '#lib/platform';
 
 interface FeedServiceOptions {
@@ -128,7 +129,7 @@ export class FeedService {
     const problem = errorText(error);
     logger.warn({ partition, error: problem }, 'the publisher tries again');
     // Trying again does not mend these.
-    if (!(error instanceof UnsafeTopic || error instanceof PartitionCountDiffers) || this.alarmed.has(problem)) return;
+    if (!(error instanceof UnsafeTopic || error instanceof FeedTopicDiffers) || this.alarmed.has(problem)) return;
     this.alarmed.add(problem);
     alarm(`the public feed cannot be written: ${problem}`);
   }
