@@ -12,7 +12,8 @@ await ensureBuilt();
 const schemas = path.join(root, 'schemas');
 const released = path.join(schemas, 'released');
 const load = (room) => import(path.join(root, 'dist', 'libs', room, 'src', 'index.js'));
-const shapes = [...(await load('playthrough')).playthroughShapes, ...(await load('authoring')).authoringShapes];
+const [{ playthroughShapes }, { authoringShapes }, { logShapes }] = await Promise.all(['playthrough', 'authoring', 'log'].map(load));
+const shapes = [...playthroughShapes, ...authoringShapes, ...logShapes];
 const names = ['decision-record.v1.json', ...fs.readdirSync(path.join(schemas, 'events')).map((name) => `events/${name}`)];
 
 /** A schema without its words for people: only those may change. */
