@@ -59,8 +59,13 @@ async function main(): Promise<void> {
   let stopping: Promise<void> | undefined;
   const stop = (code: number): Promise<void> =>
     (stopping ??= (async () => {
-      setTimeout(() => process.exit(code === 0 ? 1 : code), STOP_WITHIN_MS).unref();
-      await server?.stop();
+      let at = 'start';
+      setTimeout(() => {
+        logger.error({ at }, `stopping did not end within ${STOP_WITHIN_MS} ms`);
+        process.exit(code === 0 ? 1 : code);
+      }, STOP_WITHIN_MS).unref();
+      await server?.stop((what) => (at = what));
+      at = 'embedded database';
       // Only our own: a start that found the folder in use must leave the running server's.
       if (server !== undefined) await fs.rm(path.join(config.dataDir, 'server.json'), { force: true });
       // Asked to stop while Postgres is still starting: it is waited for, or it would run on without us.

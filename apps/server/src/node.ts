@@ -34,6 +34,7 @@ import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type 
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
 import { FeedService } from './feed/feed-service.js';
+import { endInOrder, type Ending } from './endings.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { openLogOfRecord } from './log-of-record.js';
@@ -285,21 +286,25 @@ export class FabulaNode {
     await Promise.all([this.commands.handOver(), ...this.follows.map(({ ownership }) => ownership.handOver?.())]);
   }
 
-  async stop(): Promise<void> {
-    if (this.started) {
-      await this.commands.stop();
-      await Promise.all(this.follows.map(({ ownership }) => ownership.stop()));
-      await this.projections.stop();
-      await this.audit.stop();
-      await this.feed.stop();
-    }
-    this.operations.stop();
-    await this.missing?.stop();
-    await this.stories.close();
-    await this.transport.close();
-    await this.log.close();
-    await this.pool.end();
-    await this.tracing.stop();
+  /** @param at told what is being stopped, so that it can be named if it does not end */
+  async stop(at: (what: string) => void = () => undefined): Promise<void> {
+    const running: readonly Ending[] = [
+      ['engine', () => this.commands.stop()],
+      ['shares of partitions', () => Promise.all(this.follows.map(({ ownership }) => ownership.stop()))],
+      ['projector', () => this.projections.stop()],
+      ['auditor', () => this.audit.stop()],
+      ['publisher', () => this.feed.stop()],
+    ];
+    const opened: readonly Ending[] = [
+      ['operations', () => this.operations.stop()],
+      ['missing contents', () => this.missing?.stop()],
+      ['stories', () => this.stories.close()],
+      ['forwarding', () => this.transport.close()],
+      ['log', () => this.log.close()],
+      ['database', () => this.pool.end()],
+      ['tracing', () => this.tracing.stop()],
+    ];
+    await endInOrder(this.started ? [...running, ...opened] : opened, at);
   }
 
   /**

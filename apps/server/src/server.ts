@@ -4,6 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { freePort, type Config, type Logger } from '#lib/platform';
 import { AppModule } from './app.module.js';
+import { endInOrder, type Ending } from './endings.js';
 import { limitQueries } from './graphql/graphql-options.js';
 import { serveSubscriptions } from './graphql/subscriptions.js';
 import { answerError, setUpHttp } from './http/http-setup.js';
@@ -16,8 +17,8 @@ import { describeApi } from './openapi.js';
 export interface RunningServer {
   readonly url: string;
   readonly node: FabulaNode;
-  /** Takes no more requests, ends those under way, gives its partitions up. */
-  stop(): Promise<void>;
+  /** Takes no more requests, ends those under way, gives its partitions up. `at` is told what is being stopped. */
+  stop(at: (what: string) => void): Promise<void>;
 }
 
 /** How often connections that have become idle are closed while the server stops. */
@@ -66,14 +67,20 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
     return {
       url: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${bound.port}`,
       node,
-      async stop() {
-        await node.handOver();
-        await sockets?.close();
-        // A connection whose request was under way when closing began is kept alive by its client: it would be waited for, and the
-        // partitions would be held meanwhile.
-        const idle = setInterval(() => fastify.server.closeIdleConnections(), CLOSE_IDLE_MS);
-        await app.close().finally(() => clearInterval(idle));
-        await node.stop();
+      async stop(at) {
+        const endRequests = async (): Promise<void> => {
+          // A connection whose request was under way when closing began is kept alive by its client: it would be waited for, and the
+          // partitions would be held meanwhile.
+          const idle = setInterval(() => fastify.server.closeIdleConnections(), CLOSE_IDLE_MS);
+          await app.close().finally(() => clearInterval(idle));
+        };
+        const endings: readonly Ending[] = [
+          ['partitions that others take over', () => node.handOver()],
+          ['subscriptions', () => sockets?.close()],
+          ['requests', endRequests],
+        ];
+        await endInOrder(endings, at);
+        await node.stop(at);
       },
     };
   } catch (error) {
