@@ -34,6 +34,7 @@ import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type 
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
 import { FeedService } from './feed/feed-service.js';
+import { DatabaseProbe } from './database-probe.js';
 import { endInOrder, type Ending } from './endings.js';
 import { Authenticator, type Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
@@ -49,7 +50,6 @@ import { MissingContents } from './stories/missing-contents.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 import { tracedCommand } from './traced-command.js';
-import { within } from './within.js';
 
 const APPLICATION = 'fabula';
 /**
@@ -58,8 +58,6 @@ const APPLICATION = 'fabula';
  */
 const PROJECT_EVERY_MS = 50;
 const AUDIT_EVERY_MS = 250;
-/** A database that says nothing for so long is away; whoever asks whether this process is ready waits little longer. */
-const DATABASE_ANSWERS_WITHIN_MS = 2_000;
 
 /**
  * One process of Fabula put together: log, engine, projector, auditor and what the API reads, by the roles it was given.
@@ -73,7 +71,7 @@ export class FabulaNode {
   readonly operations: Operations;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
-  private askingDatabase: Promise<Record<string, string>> | undefined;
+  private readonly database: DatabaseProbe;
 
   private constructor(
     readonly config: Config,
@@ -100,13 +98,11 @@ export class FabulaNode {
     readonly tracing: Tracing,
   ) {
     this.metrics = metrics;
+    this.database = new DatabaseProbe(pool);
     this.stories = new StoryCatalogue(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
-    const alarm = (message: string): void => {
-      metrics.alarm();
-      logger.warn({ alarm: message }, message);
-    };
+    const alarm = alarmOf(metrics, logger);
     const onProblem = (error: unknown): void => logger.debug({ error: errorText(error) }, 'looking for missing contents failed');
     this.missing = has(config, 'projector') ? new MissingContents(pool, reads, { alarm, onProblem }) : undefined;
     observe({ metrics, pool, log, reads, engine, projections, deadLetters, missing: this.missing, audit, feed, owners: this.owners() });
@@ -122,10 +118,7 @@ export class FabulaNode {
    */
   static async open(config: Config, logger: Logger, databaseUrl: string, address: string): Promise<FabulaNode> {
     const metrics = new NodeMetrics();
-    const alarm = (message: string): void => {
-      metrics.alarm();
-      logger.warn({ alarm: message }, message);
-    };
+    const alarm = alarmOf(metrics, logger);
     const pool = createPool({
       url: databaseUrl,
       max: config.databaseConnections,
@@ -406,18 +399,8 @@ export class FabulaNode {
   }
 
   /** The database's own word, or that it says none; reads of hot playthroughs and their commands may go on without it. */
-  async databaseProblem(): Promise<Record<string, string>> {
-    this.askingDatabase ??= this.askDatabase().finally(() => (this.askingDatabase = undefined));
-    const answer = await within(this.askingDatabase, DATABASE_ANSWERS_WITHIN_MS);
-    return answer === 'late' ? { database: `no answer within ${DATABASE_ANSWERS_WITHIN_MS} ms` } : answer;
-  }
-  private async askDatabase(): Promise<Record<string, string>> {
-    try {
-      await this.pool.query('select 1');
-      return {};
-    } catch (error) {
-      return { database: errorText(error) };
-    }
+  databaseProblem(): Promise<Record<string, string>> {
+    return this.database.problem();
   }
 
   /** What somebody must look at although commands go on, so that the process stays ready: stopped auditors and publishers, stuck projectors. */
@@ -442,6 +425,14 @@ export class FabulaNode {
 function isPlaythrough(state: unknown): state is PlaythroughState {
   return typeof state === 'object' && state !== null && 'narrative' in state;
 }
+
+/** Something an operator must look at: counted, and said in the log output. */
+const alarmOf =
+  (metrics: NodeMetrics, logger: Logger) =>
+  (message: string): void => {
+    metrics.alarm();
+    logger.warn({ alarm: message }, message);
+  };
 
 const has = (config: Config, role: ProcessRole): boolean => config.roles.includes(role);
 

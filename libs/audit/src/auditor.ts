@@ -10,7 +10,7 @@ import {
   type Releases,
   type StoredRecord,
 } from '#lib/log';
-import { errorText, type Timers } from '#lib/platform';
+import { errorText, pause, type Timers } from '#lib/platform';
 import { AuditStopped, type RecordPlace, type AuditHead, type AuditStore, type AuditTransaction, type StoredLeaf } from './audit-store.js';
 import { leafBytes, leafTerms, type LeafInput } from './leaf.js';
 import { partitionLog } from './log-name.js';
@@ -97,10 +97,10 @@ export class Auditor {
   }
 
   private async follow(partition: number, signal: AbortSignal): Promise<void> {
-    let pause = FIRST_PAUSE_MS;
+    let wait = FIRST_PAUSE_MS;
     while (!signal.aborted) {
       try {
-        await this.read(partition, undefined, signal, () => (pause = FIRST_PAUSE_MS));
+        await this.read(partition, undefined, signal, () => (wait = FIRST_PAUSE_MS));
       } catch (error) {
         this.memories.delete(partition);
         if (error instanceof AuditStopped) {
@@ -115,8 +115,8 @@ export class Auditor {
           return;
         }
         this.report(partition, { state: 'waiting', problem: { code: 'OUTAGE', message } });
-        await this.sleep(pause, signal);
-        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+        await pause(this.options.timers, wait, signal);
+        wait = Math.min(wait * 2, LONGEST_PAUSE_MS);
       }
     }
   }
@@ -277,21 +277,6 @@ export class Auditor {
     const status = { ...before, ...change };
     this.statuses.set(partition, status);
     this.options.onStatus?.(status);
-  }
-
-  private sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.options.timers.after(ms, done);
-      function done(): void {
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      }
-      function aborted(): void {
-        cancel();
-        done();
-      }
-      signal.addEventListener('abort', aborted, { once: true });
-    });
   }
 }
 

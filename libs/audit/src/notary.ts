@@ -1,4 +1,4 @@
-import { errorText, type Clock, type Timers } from '#lib/platform';
+import { errorText, pause, type Clock, type Timers } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type KeptNote, type StoredLeaf } from './audit-store.js';
 import { partitionLog, type LogName } from './log-name.js';
@@ -83,7 +83,7 @@ export class Notary {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.sign();
-      await this.sleep(this.options.intervalMs ?? DEFAULT_INTERVAL_MS, signal);
+      await pause(this.options.timers, this.options.intervalMs ?? DEFAULT_INTERVAL_MS, signal);
     }
   }
 
@@ -278,21 +278,5 @@ export class Notary {
   private report(status: NotaryStatus): void {
     this.statuses.set(status.log, status);
     this.options.onStatus?.(status);
-  }
-
-  private sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const cancel = this.options.timers.after(ms, done);
-      function done(): void {
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      }
-      function aborted(): void {
-        cancel();
-        done();
-      }
-      signal.addEventListener('abort', aborted, { once: true });
-    });
   }
 }

@@ -1,11 +1,10 @@
 import { decodeRecord, type DecisionRecord, type StreamId } from '#lib/decision';
 import { assertPosition, type EventLog, type LogId, type Offset, type StoredRecord } from '#lib/log';
-import type { Timers } from '#lib/platform';
+import { pause, type Timers } from '#lib/platform';
 import { contextOf, feedEvents, isPublic, needsContext, type ReaderMark, type StreamContext } from './feed-event.js';
 import type { FeedPositions } from './feed-positions.js';
 import type { FeedSink } from './feed-sink.js';
 import { kafkaMessage, messageSize, type FeedMessage } from './kafka-message.js';
-import { pause } from './pause.js';
 import type { Verdicts } from './verdicts.js';
 
 export const MEND = 'run `fabula feed reset`: it says from where to publish';

@@ -1,12 +1,11 @@
 import { ForeignLog, PositionBeyondEnd, type EventLog, type LogId, type Offset } from '#lib/log';
-import { errorText, type Clock, type Timers } from '#lib/platform';
+import { errorText, pause, type Clock, type Timers } from '#lib/platform';
 import { DECIDED_WITHIN_MS, sourceOf, type ReaderMark } from './feed-event.js';
 import type { FeedPositions } from './feed-positions.js';
 import type { FeedSink } from './feed-sink.js';
 import { HEARTBEAT } from './feed-types.js';
 import { kafkaMessage } from './kafka-message.js';
 import { Fenced, PartitionPublisher, type Progress } from './partition-publisher.js';
-import { pause } from './pause.js';
 import type { Verdicts } from './verdicts.js';
 
 export interface PublisherOptions {

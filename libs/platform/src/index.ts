@@ -1,5 +1,6 @@
 export { createAuth, createTokenVerifier, remoteKeys, type Identity, type TokenRules, type TokenVerifier } from './auth.js';
 export type { Clock, Ids, Timers } from './clock.js';
+export { pause } from './pause.js';
 export { ConfigError, configurationReference, loadConfig, type Config } from './config.js';
 export { correlationIdFrom } from './correlation.js';
 export { createPool, withTransaction, type PoolSettings } from './database.js';

@@ -1,5 +1,5 @@
 import { NO_RELEASES, type EventLog, type LogId, type Offset, type Releases } from '#lib/log';
-import type { Timers } from '#lib/platform';
+import { pause, type Timers } from '#lib/platform';
 import { Fenced, PartitionProjector } from './partition-projector.js';
 import { PositionRefused, type ProjectionStore } from './projection-store.js';
 import { addVerdicts, noticeOf, NO_VERDICTS, type CommittedBatch, type VerdictCounts } from './batch-changes.js';
@@ -141,7 +141,7 @@ export class Projector {
   private async run(part: Part, signal: AbortSignal): Promise<void> {
     const { partition } = part.status;
     const [first, longest] = this.options.retryMs ?? [50, 5_000];
-    let pause = first;
+    let wait = first;
     let seen = part.status.nextOffset;
     while (!signal.aborted) {
       if (part.status.state !== 'halted') part.status = { ...part.status, state: 'running' };
@@ -149,7 +149,7 @@ export class Projector {
         const unknown = await part.projector.follow(signal);
         if (unknown !== undefined) {
           this.halt(part, unknown);
-          await this.pause(LOOK_AGAIN_MS, signal);
+          await pause(this.options.timers, LOOK_AGAIN_MS, signal);
           continue;
         }
         // Only an abort ends following the tail; a log that ends it otherwise is asked again after a pause.
@@ -160,10 +160,10 @@ export class Projector {
         // Fenced is ordinary (another projector, a new generation): no alarm, but the same growing pause.
         if (!(error instanceof Fenced)) this.options.onError?.(error, partition);
       }
-      if (part.status.nextOffset !== seen) pause = first;
+      if (part.status.nextOffset !== seen) wait = first;
       seen = part.status.nextOffset;
-      await this.pause(pause, signal);
-      pause = Math.min(pause * 2, longest);
+      await pause(this.options.timers, wait, signal);
+      wait = Math.min(wait * 2, longest);
     }
     part.status = { ...part.status, state: 'idle' };
   }
@@ -190,21 +190,6 @@ export class Projector {
     if (changes.deadLetters.length > 0) this.options.onDeadLetters?.(changes.deadLetters);
     if (changes.drift.length > 0) this.options.onDrift?.(changes.drift);
     for (const listener of this.listeners) listener(changes);
-  }
-
-  private pause(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.options.timers.after(ms, finish);
-      function finish(): void {
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      }
-      function aborted(): void {
-        cancel();
-        finish();
-      }
-      signal.addEventListener('abort', aborted);
-    });
   }
 
   private part(partition: number): Part {

@@ -16,7 +16,7 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { errorText, FabulaError, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { errorText, FabulaError, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
@@ -150,7 +150,7 @@ export class AuditService {
     const [status] = auditor.status();
     const record = status?.problem?.record;
     for (let waited = 0; waited < LOOK_AGAIN_MS && !signal.aborted; waited += LOOK_FOR_RELEASE_MS) {
-      await pause(LOOK_FOR_RELEASE_MS, signal);
+      await pause(systemTimers, LOOK_FOR_RELEASE_MS, signal);
       if (status === undefined || record === undefined) continue;
       try {
         if (await this.options.releases.has(status.partition, record.offset, record.digest)) return;
@@ -209,7 +209,7 @@ export class AuditService {
         return await this.exporter.resume();
       } catch (error) {
         this.options.logger.warn({ error }, 'unfinished exports could not be looked for; tried again');
-        await pause(RESUME_AGAIN_MS, signal);
+        await pause(systemTimers, RESUME_AGAIN_MS, signal);
       }
   }
 
@@ -218,7 +218,7 @@ export class AuditService {
     const abort = new AbortController();
     const { signal } = abort;
     const resume = async (): Promise<void> => {
-      for (; !signal.aborted; this.notary.resume()) await pause(LOOK_AGAIN_MS, signal);
+      for (; !signal.aborted; this.notary.resume()) await pause(systemTimers, LOOK_AGAIN_MS, signal);
     };
     this.notaryRun ??= { abort, done: Promise.all([this.notary.run(signal), resume()]).then(() => undefined) };
   }
@@ -244,20 +244,4 @@ export class AuditService {
   notes(): readonly NotaryStatus[] {
     return this.notary.status();
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const cancel = systemTimers.after(ms, finish);
-    function finish(): void {
-      signal.removeEventListener('abort', aborted);
-      resolve();
-    }
-    function aborted(): void {
-      cancel();
-      finish();
-    }
-    signal.addEventListener('abort', aborted);
-  });
 }

@@ -1,4 +1,4 @@
-import type { Timers } from '#lib/platform';
+import type { Timers } from './clock.js';
 
 /** Until `ms` have gone or the signal aborts. */
 export function pause(timers: Timers, ms: number, signal: AbortSignal): Promise<void> {
