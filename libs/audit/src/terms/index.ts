@@ -1,0 +1,13 @@
+export { termsOfLeaf, termText, TERM_TYPES, type Term, type TermType } from './leaf-terms.js';
+export {
+  BLOCK_LEAVES,
+  blockOf,
+  blocksOf,
+  decodeSummary,
+  encodeSummary,
+  MAX_SUMMARY_BYTES,
+  positionsOf,
+  termKey,
+  type Summary,
+} from './term-block.js';
+export { TermTree, type TermBlock } from './term-tree.js';

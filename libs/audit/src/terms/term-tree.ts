@@ -1,0 +1,57 @@
+import { Frontier, leafHash, type Hash } from '../tlog/index.js';
+import { termsOfLeaf, type Term } from './leaf-terms.js';
+import { BLOCK_LEAVES, encodeSummary } from './term-block.js';
+
+/** The summary of a full block, and the tree over the summaries up to and with it. */
+export interface TermBlock {
+  readonly block: bigint;
+  readonly summary: Buffer;
+  /** Hashes of `cover(0, block + 1)` of the tree over the summaries. */
+  readonly frontier: readonly Hash[];
+}
+
+/**
+ * The RFC 6962 tree whose entries are the summaries of a tree's blocks, followed leaf by leaf. Its root belongs to a size of that tree: the last
+ * block may be partial. Memory is one block.
+ */
+export class TermTree {
+  private readonly summaries: Frontier;
+  private block = new Frontier();
+  private terms: (readonly Term[])[] = [];
+
+  /** `blocks` full ones came before; `frontier`: hashes of `cover(0, blocks)`. @throws RangeError when they do not fit each other */
+  constructor(blocks = 0n, frontier: readonly Hash[] = []) {
+    this.summaries = new Frontier(blocks, frontier);
+  }
+
+  /** Leaves so far. */
+  get size(): bigint {
+    return this.summaries.size * BigInt(BLOCK_LEAVES) + this.block.size;
+  }
+
+  /** Takes the next leaf; answers the block that it completes. */
+  append(bytes: Buffer, hash: Hash): TermBlock | undefined {
+    this.block.append(hash);
+    this.terms.push(termsOfLeaf(bytes));
+    if (this.terms.length < BLOCK_LEAVES) return undefined;
+    const summary = this.partial() as Buffer;
+    const block = this.summaries.size as bigint;
+    this.summaries.append(leafHash(summary));
+    this.block = new Frontier();
+    this.terms = [];
+    return { block, summary, frontier: this.summaries.hashes };
+  }
+
+  /** The summary of the block that is not full; undefined when there is none. */
+  partial(): Buffer | undefined {
+    return this.terms.length === 0 ? undefined : encodeSummary(this.block.root(), this.terms);
+  }
+
+  root(): Hash {
+    const partial = this.partial();
+    if (partial === undefined) return this.summaries.root();
+    const whole = this.summaries.copy();
+    whole.append(leafHash(partial));
+    return whole.root();
+  }
+}
