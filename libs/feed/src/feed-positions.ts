@@ -5,6 +5,8 @@ import type { LogId, LogPosition, Offset } from '#lib/log';
 export interface FeedPositions {
   /** The kept position; undefined when nothing was published yet. */
   read(partition: number): Promise<LogPosition | undefined>;
+  /** All kept positions, by partition. */
+  readAll(): Promise<ReadonlyMap<number, LogPosition>>;
   /** The kept position; 0 in `logId` when there is none yet. */
   open(partition: number, logId: LogId): Promise<LogPosition>;
   /** Moves it if it still stands where the caller thinks; else somebody else publishes, or it was set. */
@@ -27,6 +29,15 @@ export class PostgresFeedPositions implements FeedPositions {
     );
     const [row] = rows;
     return row === undefined ? undefined : { logId: row.log_id, offset: Number(row.next_offset) };
+  }
+
+  async readAll(): Promise<ReadonlyMap<number, LogPosition>> {
+    const { rows } = await this.pool.query<{ partition: number; log_id: string; next_offset: string }>({
+      name: 'feed-positions',
+      text: 'select partition, log_id, next_offset from fabula.feed_positions where topic = $1',
+      values: [this.topic],
+    });
+    return new Map(rows.map((row) => [row.partition, { logId: row.log_id, offset: Number(row.next_offset) }]));
   }
 
   async open(partition: number, logId: LogId): Promise<LogPosition> {

@@ -7,5 +7,7 @@ export interface FeedSink {
    * A rejection says nothing about what became of them: the caller sends them again.
    */
   send(partition: number, messages: readonly FeedMessage[]): Promise<void>;
+  /** As `send`, to several partitions at once: in order in each. */
+  sendAll(messages: ReadonlyMap<number, readonly FeedMessage[]>): Promise<void>;
   close(): Promise<void>;
 }

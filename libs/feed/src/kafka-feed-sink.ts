@@ -39,7 +39,12 @@ export class KafkaFeedSink implements FeedSink {
   constructor(private readonly options: KafkaFeedSinkOptions) {}
 
   /** @throws UnsafeTopic, FeedTopicDiffers until somebody mends it */
-  async send(partition: number, messages: readonly FeedMessage[]): Promise<void> {
+  send(partition: number, messages: readonly FeedMessage[]): Promise<void> {
+    return this.sendAll(new Map([[partition, messages]]));
+  }
+
+  /** @throws UnsafeTopic, FeedTopicDiffers until somebody mends it */
+  async sendAll(byPartition: ReadonlyMap<number, readonly FeedMessage[]>): Promise<void> {
     if (this.closed) throw new Error('the feed is closed');
     this.connecting ??= this.connect();
     const { connecting } = this;
@@ -49,7 +54,9 @@ export class KafkaFeedSink implements FeedSink {
         topic: this.options.topic,
         acks: -1,
         timeout: TIMEOUT_MS,
-        messages: messages.map(({ key, value, headers }) => ({ key, value, headers, partition })),
+        messages: [...byPartition].flatMap(([partition, messages]) =>
+          messages.map(({ key, value, headers }) => ({ key, value, headers, partition })),
+        ),
       });
     } catch (error) {
       // A producer that met a deleted topic fails for ever; a new one costs little. Others that still use it fail, and try again.

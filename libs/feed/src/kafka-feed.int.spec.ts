@@ -65,6 +65,7 @@ describeWithKafka('the feed on a broker, with verdicts from the audit and positi
       // Every second one dies after the topic has taken the batch and before the position moved.
       const real = sinkOf();
       const dying: FeedSink = {
+        sendAll: (batches) => real.sendAll(batches),
         send: async (...batch) => {
           await real.send(...batch);
           if (++sends % 2 === 1) throw new Error('killed here');

@@ -92,6 +92,7 @@ describe('the publisher', () => {
         sink.fault = () => (['none', 'none', 'refuse', 'lose-answer'] as const)[random(4)] as 'none';
         const crashing: FeedPositions = {
           read: (partition) => positions.read(partition),
+          readAll: () => positions.readAll(),
           open: (partition, logId) => positions.open(partition, logId),
           set: (partition, logId, to) => positions.set(partition, logId, to),
           move: (partition, logId, from, to) =>
@@ -277,6 +278,38 @@ describe('the publisher', () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(sink.sent.length).toBe(before);
+    await publisher.stop();
+  });
+
+  it('asks and beats once for all idle partitions, whichever of them the log tells nothing of, and no longer where it left', async () => {
+    const log = newLog();
+    const sink = new RecordingSink();
+    const timers = new HandTimers();
+    const positions = new MemoryPositions();
+    let asked = 0;
+    const readAll = positions.readAll.bind(positions);
+    positions.readAll = () => (asked++, readAll());
+    const silent = Object.create(log) as EventLog;
+    silent.end = (partition) => (partition === 1 ? Promise.reject(new Error('nobody leads it')) : log.end(partition));
+    const errors: [unknown, number | undefined][] = [];
+    const publisher = await open({ log: silent, sink, timers, positions, heartbeatMs: 500, onError: (...error) => errors.push(error) });
+    for (let partition = 0; partition < PARTITIONS; partition++) publisher.follow(partition);
+    await settled(() => sink.sent.length === 2, timers);
+    expect([sink.sent.map(({ partition }) => partition), sink.sentToAll]).toEqual([[0, 2], 1]);
+    // The next round may have begun.
+    expect(asked).toBeLessThanOrEqual(2);
+    expect(errors.map(([error, partition]) => [(error as Error).message, partition])).toContainEqual(['nobody leads it', 1]);
+    await publisher.leave(0);
+    sink.fault = () => 'lose-answer';
+    await settled(() => sink.sent.length === 4, timers);
+    expect(sink.sent.slice(2).map(({ partition }) => partition)).toEqual([2, 2]);
+    expect(errors.at(-1)).toEqual([new Error('the response was lost'), undefined]);
+    await publisher.stop();
+    // Followed again it beats again.
+    sink.fault = () => 'none';
+    publisher.follow(0);
+    await settled(() => sink.sent.length === 5, timers);
+    expect(sink.sent.at(-1)?.partition).toBe(0);
     await publisher.stop();
   });
 });

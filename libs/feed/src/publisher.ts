@@ -4,7 +4,7 @@ import { DECIDED_WITHIN_MS, sourceOf, type ReaderMark } from './feed-event.js';
 import type { FeedPositions } from './feed-positions.js';
 import type { FeedSink } from './feed-sink.js';
 import { HEARTBEAT } from './feed-types.js';
-import { kafkaMessage } from './kafka-message.js';
+import { kafkaMessage, type FeedMessage } from './kafka-message.js';
 import { Fenced, PartitionPublisher, type Progress } from './partition-publisher.js';
 import type { Verdicts } from './verdicts.js';
 
@@ -17,7 +17,7 @@ export interface PublisherOptions {
   readonly mark: ReaderMark;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Time between heartbeats of an idle partition, ms; default 5,000. */
+  /** Time between heartbeats of idle partitions, ms; default 5,000. */
   readonly heartbeatMs?: number;
   /** First and longest pause after a failure, ms; default 100 and 10,000, doubling between, each shortened at random by up to half. */
   readonly retryMs?: readonly [first: number, longest: number];
@@ -27,8 +27,8 @@ export interface PublisherOptions {
   readonly maxContexts?: number;
   /** Told of every position that this process moved. */
   readonly onMoved?: (partition: number, to: Offset) => void;
-  /** Told of every failure; the loop goes on after it. */
-  readonly onError?: (error: unknown, partition: number) => void;
+  /** Told of every failure; the loop goes on after it. No partition: one of all heartbeats. */
+  readonly onError?: (error: unknown, partition: number | undefined) => void;
   /** Told once when a partition stops for a person. */
   readonly onStopped?: (message: string, partition: number) => void;
 }
@@ -53,9 +53,13 @@ const LOOK_AGAIN_MS = 5_000;
  */
 export const HEARTBEAT_BEHIND_MS = 2 * DECIDED_WITHIN_MS;
 
-/** Keeps the public feed up with the log: a loop per followed partition, at least once, in the log's order. */
+/** Keeps the public feed up with the log: a loop per followed partition, at least once, in the log's order, and one heartbeat for all. */
 export class Publisher {
   private readonly parts = new Map<number, Part>();
+  /** There while partitions are followed. */
+  private beats: { readonly abort: AbortController; round: Promise<void> } | undefined;
+  /** Time of the newest heartbeat. */
+  private lastBeat = 0;
 
   constructor(private readonly options: PublisherOptions) {}
 
@@ -71,7 +75,10 @@ export class Publisher {
     };
     this.parts.set(partition, part);
     const { signal } = part.abort;
-    part.done = Promise.all([this.run(part, signal), this.beat(part, signal)]).then(() => undefined);
+    part.done = this.run(part, signal);
+    if (this.beats !== undefined) return;
+    this.beats = { abort: new AbortController(), round: Promise.resolve() };
+    void this.beat(this.beats);
   }
 
   /** Resolves when nothing of the partition is on its way from here. */
@@ -79,8 +86,11 @@ export class Publisher {
     const part = this.parts.get(partition);
     if (part === undefined) return;
     part.abort.abort();
-    await part.done;
+    await Promise.all([part.done, this.beats?.round]);
     if (this.parts.get(partition) === part) this.parts.delete(partition);
+    if (this.parts.size > 0) return;
+    this.beats?.abort.abort();
+    this.beats = undefined;
   }
 
   /** Leaves everything and closes the sink. */
@@ -162,33 +172,58 @@ export class Publisher {
     };
   }
 
-  /** A heartbeat whenever nothing was published for a while and nothing waits to be; also notices that the position was set meanwhile. */
-  private async beat(part: Part, signal: AbortSignal): Promise<void> {
-    const { log, logId, positions, clock, timers, sink, heartbeatMs = 5_000 } = this.options;
-    const { partition } = part.status;
-    let last = 0;
+  /** A heartbeat whenever nothing was published for a while. */
+  private async beat(beats: { readonly abort: AbortController; round: Promise<void> }): Promise<void> {
+    const { signal } = beats.abort;
     for (;;) {
-      await pause(timers, heartbeatMs, signal);
+      await pause(this.options.timers, this.options.heartbeatMs ?? 5_000, signal);
       if (signal.aborted) return;
-      const wasBusy = part.busy;
-      part.busy = false;
-      if (wasBusy || part.status.state !== 'following') continue;
-      const time = Math.max(last, clock.now() - HEARTBEAT_BEHIND_MS);
-      try {
-        const { nextOffset } = part.status;
-        const [end, kept] = await Promise.all([log.end(partition), positions.read(partition)]);
-        if (signal.aborted || part.status.nextOffset !== nextOffset) continue;
-        // Set by somebody while nothing came that would have shown it.
-        if (kept !== undefined && (kept.offset !== nextOffset || kept.logId !== logId)) part.attempt.abort();
-        if (end !== nextOffset || part.attempt.signal.aborted) continue;
-        const id = `${logId}/${partition}/${nextOffset}/heartbeat/${time}`;
-        const data = { partition, nextOffset };
-        await sink.send(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(logId), time, data, extensions: {} })]);
-        last = time;
-      } catch (error) {
-        // The next one tells the same and more; the loop that publishes meets a lasting outage itself.
-        if (!signal.aborted) this.options.onError?.(error, partition);
-      }
+      const idle = [...this.parts.values()].filter((part) => {
+        const wasBusy = part.busy;
+        part.busy = false;
+        return !wasBusy && part.status.state === 'following' && !part.abort.signal.aborted;
+      });
+      if (idle.length === 0) continue;
+      beats.round = this.beatAt(idle).catch((error: unknown) => {
+        // The next one tells the same and more; the loops that publish meet a lasting outage themselves.
+        if (!signal.aborted) this.options.onError?.(error, undefined);
+      });
+      await beats.round;
+    }
+  }
+
+  /** A heartbeat in each partition in which nothing waits to be published; also notices that a position was set meanwhile. */
+  private async beatAt(idle: readonly Part[]): Promise<void> {
+    const { logId, positions, clock, sink } = this.options;
+    const time = Math.max(this.lastBeat, clock.now() - HEARTBEAT_BEHIND_MS);
+    const before = idle.map((part) => part.status.nextOffset);
+    const [kept, ends] = await Promise.all([positions.readAll(), Promise.all(idle.map((part) => this.endOf(part)))]);
+    const messages = new Map<number, readonly FeedMessage[]>();
+    for (const [n, part] of idle.entries()) {
+      const { partition } = part.status;
+      const nextOffset = before[n];
+      if (part.abort.signal.aborted || part.status.nextOffset !== nextOffset) continue;
+      const position = kept.get(partition);
+      // Set by somebody while nothing came that would have shown it.
+      if (position !== undefined && (position.offset !== nextOffset || position.logId !== logId)) part.attempt.abort();
+      if (ends[n] !== nextOffset || part.attempt.signal.aborted) continue;
+      const id = `${logId}/${partition}/${nextOffset}/heartbeat/${time}`;
+      const data = { partition, nextOffset };
+      messages.set(partition, [kafkaMessage({ type: HEARTBEAT, id, source: sourceOf(logId), time, data, extensions: {} })]);
+    }
+    if (messages.size === 0) return;
+    // Also when the answer is lost: none may go back behind it.
+    this.lastBeat = time;
+    await sink.sendAll(messages);
+  }
+
+  /** Undefined when that partition's log says nothing: the others still have their heartbeats. */
+  private async endOf({ status: { partition }, abort }: Part): Promise<Offset | undefined> {
+    try {
+      return await this.options.log.end(partition);
+    } catch (error) {
+      if (!abort.signal.aborted) this.options.onError?.(error, partition);
+      return undefined;
     }
   }
 }

@@ -100,6 +100,9 @@ export class MemoryPositions implements FeedPositions {
   async read(partition: number): Promise<LogPosition | undefined> {
     return this.kept.get(partition);
   }
+  async readAll(): Promise<ReadonlyMap<number, LogPosition>> {
+    return new Map(this.kept);
+  }
   async open(partition: number, logId: LogId): Promise<LogPosition> {
     const position = this.kept.get(partition) ?? { logId, offset: 0 };
     this.kept.set(partition, position);
@@ -118,6 +121,8 @@ export class MemoryPositions implements FeedPositions {
 
 /** Stands for the topic: keeps what was sent; `before` may refuse or lose the answer. */
 export class RecordingSink implements FeedSink {
+  /** How often several partitions were sent to at once. */
+  sentToAll = 0;
   readonly sent: (FeedMessage & { readonly partition: number })[] = [];
   /** Throws before anything is kept, or lets it be kept and throws after: a response that was lost. */
   fault: (partition: number) => 'none' | 'refuse' | 'lose-answer' = () => 'none';
@@ -127,6 +132,10 @@ export class RecordingSink implements FeedSink {
     if (fault === 'refuse') throw new Error('no broker answers');
     for (const message of messages) this.sent.push({ ...message, partition });
     if (fault === 'lose-answer') throw new Error('the response was lost');
+  }
+  async sendAll(byPartition: ReadonlyMap<number, readonly FeedMessage[]>): Promise<void> {
+    this.sentToAll++;
+    for (const [partition, messages] of byPartition) await this.send(partition, messages);
   }
   async close(): Promise<void> {}
 }
