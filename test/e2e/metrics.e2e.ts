@@ -18,14 +18,18 @@ function valuesOf(text: string, name: string): Record<string, number> {
     found[/"(.*)"/.exec(labels ?? '')?.[1] ?? ''] = Number(value);
   return found;
 }
+interface Progress {
+  readonly lagRecords: number;
+  readonly lagSeconds: number | null;
+}
 interface Operations {
   readonly partitions:
     | readonly {
         readonly partition: number;
         readonly end: number;
         readonly engine: object;
-        readonly projector: { readonly lagRecords: number } | null;
-        readonly auditor: { readonly lagRecords: number } | null;
+        readonly projector: Progress | null;
+        readonly auditor: Progress | null;
         readonly publisher: object | null;
       }[]
     | null;
@@ -189,6 +193,7 @@ describe('what operators see of running servers', () => {
     const before = valuesOf(await scrape(), 'fabula_auditor_stopped');
     expect(Object.values(before)).toEqual([0, 0]);
     const [partition = '', otherOne = ''] = Object.keys(before);
+    const begun = Date.now();
     // A record of a newer Fabula: nobody here may pass it.
     await appendRaw(database, Number(partition), '{"v":99}');
     await eventually(async () => {
@@ -202,8 +207,24 @@ describe('what operators see of running servers', () => {
         : undefined;
     }, 'the partition is behind by one');
     expect(valuesOf(await scrape(), 'fabula_auditor_lag_records')).toEqual({ [partition]: 1, [otherOne]: 0 });
-    const { body } = await new ApiClient(first.url, await first.token(['operator'])).rest('GET', '/admin/operations');
-    expect((body as Operations).degraded).toContainEqual({
+    const operator = new ApiClient(first.url, await first.token(['operator']));
+    const seen = await eventually(async () => {
+      const { body } = await operator.rest('GET', '/admin/operations');
+      const one = (body as Operations).partitions?.[Number(partition)];
+      return one?.projector?.lagRecords === 1 && one.auditor?.lagRecords === 1 ? (body as Operations) : undefined;
+    }, 'the report has seen it, too');
+    const { projector, auditor } = seen.partitions?.[Number(partition)] ?? {};
+    const { body: projections } = await operator.rest('GET', '/admin/projections');
+    const lags = [
+      valuesOf(await scrape(), 'fabula_auditor_lag_seconds')[partition],
+      projector?.lagSeconds,
+      auditor?.lagSeconds,
+      ((projections as { partitions: { lagMs: number }[] }).partitions[Number(partition)]?.lagMs ?? Number.NaN) / 1_000,
+    ];
+    // It waits since it came, not since the record before it, which is older than the second process.
+    const most = (Date.now() - begun) / 1_000;
+    expect(lags.map((lag) => typeof lag === 'number' && lag > 0 && lag <= most)).toEqual([true, true, true, true]);
+    expect(seen.degraded).toContainEqual({
       who: `auditor p${partition}`,
       why: expect.stringContaining('stopped: ') as unknown,
       whatToDo: expect.any(String) as unknown,

@@ -135,8 +135,8 @@ export const METRICS = {
   fabula_projector_lag_seconds: {
     kind: 'gauge',
     labels: ['partition'],
-    help: 'Age of the last folded record while the projector is behind; 0 when it is not',
-    reading: 'how old the read models are; not given before the first record is folded',
+    help: 'Age of the oldest record that the projector has not folded; 0 when none waits',
+    reading: 'how late the read models are; not given while the log does not show that record',
   },
   fabula_auditor_next_offset: {
     kind: 'gauge',
@@ -153,8 +153,8 @@ export const METRICS = {
   fabula_auditor_lag_seconds: {
     kind: 'gauge',
     labels: ['partition'],
-    help: 'Age of the last record that has a leaf while the auditor is behind; 0 when it is not',
-    reading: 'not given before this process has written its first leaf of the partition',
+    help: 'Age of the oldest record that the auditor has not put into its tree; 0 when none waits',
+    reading: 'how late the evidence is; not given while the log does not show that record',
   },
   fabula_auditor_stopped: {
     kind: 'gauge',
@@ -177,8 +177,8 @@ export const METRICS = {
   fabula_publisher_lag_seconds: {
     kind: 'gauge',
     labels: ['partition'],
-    help: 'Age of the last published record while the publisher is behind; 0 when it is not',
-    reading: 'not given before this process has published its first record of the partition',
+    help: 'Age of the oldest record that the publisher has not published; 0 when none waits',
+    reading: 'how late the public feed is; not given while the log does not show that record',
   },
   fabula_publisher_stopped: {
     kind: 'gauge',

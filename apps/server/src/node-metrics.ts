@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { Engine } from '#lib/engine';
-import type { EventLog, Offset } from '#lib/log';
+import type { EventLog, Offset, OldestWaiting } from '#lib/log';
 import { systemClock, systemTimers, type Clock, type Timers } from '#lib/platform';
 import { DEAD_LETTER_KINDS, type DeadLetters, type ReadModels } from '#lib/projections';
 import type { AuditService } from './audit/audit-service.js';
@@ -13,6 +13,7 @@ export interface ObservedNode {
   readonly metrics: NodeMetrics;
   readonly pool: Pool;
   readonly log: EventLog;
+  readonly oldest: OldestWaiting;
   readonly reads: ReadModels;
   readonly engine: Engine;
   readonly projections: ProjectionService;
@@ -43,11 +44,23 @@ const BREAKER = { closed: 0, 'half-open': 1, open: 2 } as const;
 interface Followed {
   readonly partition: number;
   readonly nextOffset: Offset;
-  readonly lastTime: number;
 }
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
-export function observe({ metrics, pool, log, reads, engine, projections, deadLetters, missing, audit, feed, owners }: ObservedNode): void {
+export function observe({
+  metrics,
+  pool,
+  log,
+  oldest,
+  reads,
+  engine,
+  projections,
+  deadLetters,
+  missing,
+  audit,
+  feed,
+  owners,
+}: ObservedNode): void {
   const { now } = systemClock;
   const byPartition = (partition: number, value: number): Sample => ({ labels: { partition: String(partition) }, value });
 
@@ -87,23 +100,24 @@ export function observe({ metrics, pool, log, reads, engine, projections, deadLe
     ['auditor', auditor],
     ['publisher', publisher],
   ] as const) {
-    const behind = async (): Promise<readonly (Followed & { readonly records: number })[]> => {
+    const behind = async (): Promise<readonly (Followed & { readonly end: Offset })[]> => {
       const known = await ends.get();
-      return followed().flatMap((one) => {
-        const end = known?.get(one.partition);
-        return end === undefined ? [] : [{ ...one, records: Math.max(0, end - one.nextOffset) }];
+      return followed().flatMap(({ partition, nextOffset }) => {
+        const end = known?.get(partition);
+        return end === undefined ? [] : [{ partition, nextOffset, end }];
       });
     };
     metrics.gauge(`fabula_${name}_next_offset`, () => followed().map(({ partition, nextOffset }) => byPartition(partition, nextOffset)));
     metrics.gauge(`fabula_${name}_lag_records`, async () =>
-      (await behind()).map(({ partition, records }) => byPartition(partition, records)),
+      (await behind()).map(({ partition, nextOffset, end }) => byPartition(partition, Math.max(0, end - nextOffset))),
     );
-    metrics.gauge(`fabula_${name}_lag_seconds`, async () =>
-      (await behind()).flatMap(({ partition, records, lastTime }) => {
-        if (records === 0) return [byPartition(partition, 0)];
-        return lastTime === 0 ? [] : [byPartition(partition, Math.max(0, now() - lastTime) / 1_000)];
-      }),
-    );
+    metrics.gauge(`fabula_${name}_lag_seconds`, async () => {
+      const lags = (await behind()).map(async ({ partition, nextOffset, end }) => {
+        const ms = await oldest.lagMs(partition, nextOffset, end);
+        return ms === null ? [] : [byPartition(partition, ms / 1_000)];
+      });
+      return (await Promise.all(lags)).flat();
+    });
   }
   metrics.gauge('fabula_auditor_stopped', () =>
     audit.status().map(({ partition, state }) => byPartition(partition, state === 'stopped' ? 1 : 0)),

@@ -11,7 +11,7 @@ import {
   type CommandRequest,
   type Ownership,
 } from '#lib/engine';
-import { createPostgresReleases, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createPostgresReleases, OldestWaiting, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
 import {
   createAuth,
   createPool,
@@ -69,6 +69,7 @@ export class FabulaNode {
   readonly watch: PlaythroughWatch;
   private readonly missing: MissingContents | undefined;
   readonly operations: Operations;
+  readonly oldest: OldestWaiting;
   private readonly listeners = new Set<(change: Change) => void>();
   private started = false;
   private readonly database: DatabaseProbe;
@@ -105,10 +106,13 @@ export class FabulaNode {
     const alarm = alarmOf(metrics, logger);
     const onProblem = (error: unknown): void => logger.debug({ error: errorText(error) }, 'looking for missing contents failed');
     this.missing = has(config, 'projector') ? new MissingContents(pool, reads, { alarm, onProblem }) : undefined;
-    observe({ metrics, pool, log, reads, engine, projections, deadLetters, missing: this.missing, audit, feed, owners: this.owners() });
+    const oldest = new OldestWaiting(log, systemClock, systemTimers);
+    this.oldest = oldest;
+    const derived = { reads, projections, deadLetters, audit, feed };
+    const observed = { metrics, pool, log, oldest, engine, owners: this.owners(), ...derived };
+    observe({ ...observed, missing: this.missing });
     const writerOf = (partition: number): string | null => this.ownerOf(partition);
-    const observed = { config, address, pool, log, logId, reads, engine, projections, deadLetters, audit, feed, metrics };
-    this.operations = new Operations({ ...observed, owners: this.owners(), writerOf });
+    this.operations = new Operations({ ...observed, config, address, logId, writerOf });
     engine.onChanged((change) => this.listeners.forEach((listener) => listener(change)));
   }
 

@@ -16,6 +16,7 @@ export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
 export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';
 export { findPostgresLog, LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
+export { OldestWaiting } from './oldest-waiting.js';
 export { PacedReads } from './paced-log.js';
 export { createPostgresReleases } from './postgres/postgres-releases.js';
 export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';

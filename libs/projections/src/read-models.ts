@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '#lib/decision';
-import type { EventLog, LogId, Offset } from '#lib/log';
+import type { EventLog, LogId, Offset, OldestWaiting } from '#lib/log';
 import type { Clock } from '#lib/platform';
 import { LiveGeneration, listGenerations, type Generation } from './generations.js';
 import { decodeCursor, pageLimit, pageOf, type Page } from './page.js';
@@ -99,8 +99,8 @@ export interface PartitionProgress {
   readonly nextOffset: Offset;
   readonly end: Offset;
   readonly lagRecords: number;
-  /** Since the last folded record was written, while behind; 0 when up to date. */
-  readonly lagMs: number;
+  /** Age of the oldest record that is not folded; 0 when there is none, null while the log does not show it. */
+  readonly lagMs: number | null;
 }
 
 /** Queries of the API and the operators against the live generation. */
@@ -109,7 +109,7 @@ export class ReadModels {
 
   constructor(
     private readonly pool: Pool,
-    private readonly clock: Clock,
+    clock: Clock,
     /** Share the projector's and the cold source's, so that a switch is seen by all at once. */
     live?: LiveGeneration,
   ) {
@@ -228,16 +228,17 @@ export class ReadModels {
   }
 
   /** How far the live generation is behind the log, and which generations there are. */
-  async status(log: EventLog): Promise<{ readonly partitions: readonly PartitionProgress[]; readonly generations: readonly Generation[] }> {
+  async status(
+    log: EventLog,
+    oldest: OldestWaiting,
+  ): Promise<{ readonly partitions: readonly PartitionProgress[]; readonly generations: readonly Generation[] }> {
     const asOf = await this.asOf();
-    const partitions: PartitionProgress[] = [];
-    for (const { partition, nextOffset, lastTime } of asOf.partitions) {
+    const partitions = asOf.partitions.map(async ({ partition, nextOffset }): Promise<PartitionProgress> => {
       const end = await log.end(partition);
-      const lagRecords = Math.max(0, end - nextOffset);
-      const lagMs = lagRecords === 0 ? 0 : Math.max(0, this.clock.now() - lastTime);
-      partitions.push({ partition, nextOffset, end, lagRecords, lagMs: lastTime === 0 ? 0 : lagMs });
-    }
-    return { partitions, generations: await listGenerations(this.pool) };
+      const lagMs = await oldest.lagMs(partition, nextOffset, end);
+      return { partition, nextOffset, end, lagRecords: Math.max(0, end - nextOffset), lagMs };
+    });
+    return { partitions: await Promise.all(partitions), generations: await listGenerations(this.pool) };
   }
 
   private async ask<Row>(name: string, rows: (schema: string) => string, values: readonly unknown[]): Promise<Answer<readonly Row[]>> {

@@ -12,7 +12,7 @@ import {
   type PublisherStatus,
   type ReaderMark,
 } from '#lib/feed';
-import { createKafka, kafkaConnection, UnsafeTopic, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createKafka, kafkaConnection, UnsafeTopic, type EventLog, type LogId, type LogPosition, type Offset } from '#lib/log';
 import { errorText, FabulaError, systemClock, systemTimers, type Config, type Logger } from '#lib/platform';
 
 interface FeedServiceOptions {
@@ -93,12 +93,18 @@ export class FeedService {
     return this.publisher?.status() ?? [];
   }
 
+  /** As kept, those of another log too. @throws FabulaError CONFLICT without a feed */
+  async positionsOf(): Promise<ReadonlyMap<number, LogPosition>> {
+    return this.kept().readAll();
+  }
+
   /** @throws FabulaError CONFLICT without a feed */
   async progress(): Promise<{ readonly topic: string; readonly partitions: readonly FeedProgress[] }> {
-    const positions = this.kept();
     const { log, logId, config } = this.options;
+    const positions = await this.kept().readAll();
     const partitions = Array.from({ length: log.partitions }, async (_, partition): Promise<FeedProgress> => {
-      const [position, end] = await Promise.all([positions.read(partition), log.end(partition)]);
+      const position = positions.get(partition);
+      const end = await log.end(partition);
       const nextOffset = position?.offset ?? 0;
       const foreign = (position !== undefined && position.logId !== logId) || nextOffset > end;
       return { partition, nextOffset, end, lagRecords: foreign ? end : end - nextOffset, foreign };
@@ -124,7 +130,7 @@ export class FeedService {
     return this.positions;
   }
 
-  private failed(error: unknown, partition: number): void {
+  private failed(error: unknown, partition: number | undefined): void {
     const { logger, alarm } = this.options;
     const problem = errorText(error);
     logger.warn({ partition, error: problem }, 'the publisher tries again');

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { Engine } from '#lib/engine';
-import type { EventLog, LogId } from '#lib/log';
+import type { EventLog, LogId, LogPosition, Offset, OldestWaiting } from '#lib/log';
 import { errorText, systemClock, type Config } from '#lib/platform';
 import type { DeadLetters, ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
@@ -15,6 +15,7 @@ export interface OperationsOptions {
   readonly address: string;
   readonly pool: Pool;
   readonly log: EventLog;
+  readonly oldest: OldestWaiting;
   readonly logId: LogId;
   readonly reads: ReadModels;
   readonly engine: Engine;
@@ -34,7 +35,7 @@ interface RoleProgress {
   readonly owner: string | null;
   readonly nextOffset: number;
   readonly lagRecords: number;
-  /** Age of what it did last; null where nobody knows. */
+  /** Age of the oldest record that it has not done; 0 when none waits, null while the log does not show it. */
   readonly lagSeconds: number | null;
 }
 
@@ -48,7 +49,7 @@ interface PartitionReport {
 }
 
 /** Behind by more than this: readers notice (projector), evidence comes late (auditor, publisher). Seconds. */
-const LATE_SECONDS = { projector: 10, auditor: 300 } as const;
+const LATE_SECONDS = { projector: 10, auditor: 300, publisher: 300 } as const;
 const LOOK_EVERY_MS = 5_000;
 
 const RUNBOOK = 'docs/how-to/alerts.md';
@@ -157,12 +158,13 @@ export class Operations {
         };
   }
 
-  private *ofPartition({ partition, engine, projector, auditor }: PartitionReport): Generator<Degradation> {
+  private *ofPartition({ partition, engine, projector, auditor, publisher }: PartitionReport): Generator<Degradation> {
     if (engine.owner === null)
       yield { who: `engine p${partition}`, why: 'nobody writes this partition', whatToDo: 'start a process with the role engine' };
     for (const [role, progress] of [
       ['projector', projector],
       ['auditor', auditor],
+      ['publisher', publisher],
     ] as const) {
       const late = progress?.lagSeconds ?? 0;
       if (progress === null || late < LATE_SECONDS[role]) continue;
@@ -176,39 +178,36 @@ export class Operations {
   }
 
   private async readPartitions(): Promise<readonly PartitionReport[]> {
-    const { log, reads, pool, logId, feed, owners, engine, writerOf } = this.options;
-    const [{ partitions: projected }, heads, published] = await Promise.all([
-      reads.status(log),
-      pool.query<{ partition: number; next_offset: string; time: string | null }>(
-        `select h.log as partition, h.next_offset, l.time from fabula.audit_heads h
-         left join fabula.audit_leaves l on l.log = h.log and l.leaf_index = h.size - 1 where h.log >= 0 and h.log_id = $1`,
+    const { log, oldest, reads, pool, logId, feed, owners, engine, writerOf } = this.options;
+    const [{ partitions: projected }, heads, positions] = await Promise.all([
+      reads.status(log, oldest),
+      pool.query<{ partition: number; next_offset: string }>(
+        'select log as partition, next_offset from fabula.audit_heads where log >= 0 and log_id = $1',
         [logId],
       ),
       // Without brokers there is no feed, and nothing to tell of it.
-      feed.progress().catch(() => undefined),
+      feed.positionsOf().catch(() => undefined),
     ]);
     const ownerOf = (role: string, partition: number): string | null => owners.find((one) => one.role === role)?.ownerOf(partition) ?? null;
     const stats = engine.stats();
     return Promise.all(
       Array.from({ length: log.partitions }, async (_, partition): Promise<PartitionReport> => {
         const end = projected.find((one) => one.partition === partition)?.end ?? (await log.end(partition));
-        const progress = (role: string, nextOffset: number, lastTime: number | null): RoleProgress => {
+        const progress = async (role: string, nextOffset: Offset): Promise<RoleProgress> => {
+          const lagMs = await oldest.lagMs(partition, nextOffset, end);
           const lagRecords = Math.max(0, end - nextOffset);
-          const age = lastTime === null || lastTime === 0 ? null : Math.max(0, systemClock.now() - lastTime) / 1_000;
-          return { owner: ownerOf(role, partition), nextOffset, lagRecords, lagSeconds: lagRecords === 0 ? 0 : age };
+          return { owner: ownerOf(role, partition), nextOffset, lagRecords, lagSeconds: lagMs === null ? null : lagMs / 1_000 };
         };
         const row = projected.find((one) => one.partition === partition);
         const head = heads.rows.find((one) => one.partition === partition);
-        const feeds = published?.partitions.find((one) => one.partition === partition);
         const own = stats.find((one) => one.partition === partition);
-        const lastFolded = row === undefined || row.lagMs === 0 ? null : systemClock.now() - row.lagMs;
         return {
           partition,
           end,
           engine: { owner: writerOf(partition), breaker: own?.breaker ?? null, pending: own?.pending ?? null },
-          projector: row === undefined ? null : progress('projector', row.nextOffset, lastFolded),
-          auditor: progress('auditor', Number(head?.next_offset ?? 0), head?.time == null ? null : Number(head.time)),
-          publisher: feeds === undefined ? null : progress('publisher', feeds.nextOffset, null),
+          projector: row === undefined ? null : await progress('projector', row.nextOffset),
+          auditor: await progress('auditor', Number(head?.next_offset ?? 0)),
+          publisher: positions === undefined ? null : await progress('publisher', publishedTo(positions.get(partition), logId)),
         };
       }),
     );
@@ -231,3 +230,6 @@ export class Operations {
     }
   }
 }
+
+/** What is kept of another log says nothing about this one. */
+const publishedTo = (kept: LogPosition | undefined, logId: LogId): Offset => (kept?.logId === logId ? kept.offset : 0);

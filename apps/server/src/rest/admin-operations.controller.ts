@@ -65,7 +65,7 @@ export class AdminProjectionsController {
     description: "Each partition's `owner` is `self`, the address of another process, or null while none is known.",
   })
   async projections(): Promise<object> {
-    const { partitions, generations } = await this.node.reads.status(this.node.log);
+    const { partitions, generations } = await this.node.reads.status(this.node.log, this.node.oldest);
     const owned = partitions.map((row) => ({ ...row, owner: this.node.ownerOf(row.partition) }));
     return { partitions: owned, generations, rebuild: this.node.projections.rebuildProgress(), projector: this.node.projections.status() };
   }
