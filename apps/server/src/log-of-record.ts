@@ -124,6 +124,7 @@ async function onKafka({ config, pool, logger, alarm, onRebalance }: LogOfRecord
         // Nobody waits for the others as callers wait for an engine.
         ...(work === 'engine' ? {} : { timing: { heartbeatMs: 1_000 } }),
         onProblem: (what, error) => logger.warn({ error }, `${work}: ${what}`),
+        onRecovered: (what, ms) => logger.info({ ms }, `${work}: ${what} succeeds again`),
         onRebalance: (rebalance) => {
           logger.info({ work, ...rebalance }, 'the partitions were shared anew');
           onRebalance?.(work, rebalance);

@@ -80,6 +80,7 @@ describe('Ownership through a group', () => {
       ids: new CountedIds(),
       connect: group.connect,
       onProblem: (what, error) => news.push(`problem: ${what}: ${String(error)}`),
+      onRecovered: (what, ms) => news.push(`over after ${ms} ms: ${what}`),
       ...(more.observer === undefined ? {} : { observer: more.observer }),
     });
   }
@@ -313,5 +314,24 @@ describe('Ownership through a group', () => {
     await time.pass(500);
     expect(ownership.ownerOf(0)).toBeUndefined();
     expect(group.shared).toEqual([]);
+  });
+
+  test('an observer that sees nothing says so at first, then once a minute, and when it sees again', async () => {
+    ownership = create({ observer: true });
+    await start(ownership);
+    group.described = new Error('no broker');
+    const before = group.looks;
+    await time.pass(59_000);
+    expect(group.looks - before).toBeGreaterThan(100);
+    expect(said()).toBe('problem: looking who owns partitions: Error: no broker');
+    await time.pass(60_000);
+    expect(said()).toBe('problem: looking who owns partitions: Error: no broker');
+    group.described = [encodeMap({ generation: 1, moved: 0, owners: ['http://c'] })];
+    await time.pass(1_000);
+    expect(said()).toMatch(/^over after 119\d\d\d ms: looking who owns partitions$/);
+    await time.pass(5_000);
+    group.described = new Error('again');
+    await time.pass(500);
+    expect(said()).toBe('problem: looking who owns partitions: Error: again');
   });
 });

@@ -30,6 +30,8 @@ export interface KafkaOwnershipOptions {
   readonly commitMs?: number;
   /** Something failed and is tried again. */
   readonly onProblem?: (what: string, error: unknown) => void;
+  /** What an observer had told of is over, after so many ms. */
+  readonly onRecovered?: (what: string, ms: number) => void;
   readonly onRebalance?: (rebalance: Rebalance) => void;
   /** Instead of kafkajs, in tests. */
   readonly connect?: () => Promise<GroupConnection>;
@@ -249,12 +251,14 @@ class ObservedOwnership implements KafkaOwnership {
   private readonly observer: GroupObserver;
 
   constructor(options: KafkaOwnershipOptions) {
-    const { timers, observeMs = 500, onProblem } = options;
+    const { timers, clock, observeMs = 500, onProblem, onRecovered } = options;
     this.observer = new GroupObserver({
       connect: connectTo(options),
       timers,
+      clock,
       everyMs: observeMs,
       ...(onProblem === undefined ? {} : { onProblem }),
+      ...(onRecovered === undefined ? {} : { onRecovered }),
     });
   }
 
