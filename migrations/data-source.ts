@@ -12,6 +12,10 @@ import { AuditKeys1795000000700 } from './1795000000700-audit-keys.js';
 import { Feed1795000000900 } from './1795000000900-feed.js';
 import { DeadLetters1795000000800 } from './1795000000800-dead-letters.js';
 import { KnownLog1795000001000 } from './1795000001000-known-log.js';
+import { Keys1795000001200 } from './1795000001200-keys.js';
+import { AccessLog1795000001300 } from './1795000001300-access-log.js';
+import { SigningKeys1795000001400 } from './1795000001400-signing-keys.js';
+import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -26,19 +30,27 @@ const migrations = [
   Feed1795000000900,
   DeadLetters1795000000800,
   KnownLog1795000001000,
+  AccessLog1795000001300,
+  SigningKeys1795000001400,
+  TermBlocks1795000001600,
 ];
 
-/** The one schema of all tables. Statements name it: `fabula.log_records`. */
+/** Migrations of the tables of keys, which may lie in a database of their own. */
+const keyMigrations = [Keys1795000001200];
+
+/** The one schema of all tables but those of keys. Statements name it: `fabula.log_records`. */
 export const SCHEMA = 'fabula';
+/** The schema of keys and of links to people. */
+export const KEYS_SCHEMA = 'fabula_keys';
 
 /** TypeORM's view of a database, for migrations and by-key reads. */
-export function createDataSource(url: string): DataSource {
+export function createDataSource(url: string, schema: typeof SCHEMA | typeof KEYS_SCHEMA = SCHEMA): DataSource {
   return new DataSource({
     type: 'postgres',
     url,
-    schema: SCHEMA,
+    schema,
     entities: [],
-    migrations,
+    migrations: schema === SCHEMA ? migrations : keyMigrations,
     migrationsTableName: 'migrations',
     migrationsTransactionMode: 'each',
     installExtensions: false,
@@ -52,16 +64,20 @@ export function createDataSource(url: string): DataSource {
 const MIGRATION_LOCK = '4701231823412331893';
 
 /**
- * Brings a database up to date and answers the names of the migrations that ran. Safe to call from many processes at
+ * Brings a database, and that of the keys, up to date and answers the names of the migrations that ran. Safe to call from many processes at
  * once: TypeORM's migrator takes no lock, so an advisory lock is held around it.
  */
-export async function runMigrations(url: string): Promise<string[]> {
+export async function runMigrations(url: string, keysUrl = url): Promise<string[]> {
+  return [...(await migrate(url, SCHEMA)), ...(await migrate(keysUrl, KEYS_SCHEMA))];
+}
+
+async function migrate(url: string, schema: typeof SCHEMA | typeof KEYS_SCHEMA): Promise<string[]> {
   const guard = new Client({ connectionString: url, application_name: 'fabula-migrations' });
   await guard.connect();
   try {
     await guard.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    await guard.query(`create schema if not exists ${SCHEMA}`);
-    const source = await createDataSource(url).initialize();
+    await guard.query(`create schema if not exists ${schema}`);
+    const source = await createDataSource(url, schema).initialize();
     try {
       return (await source.runMigrations()).map((migration) => migration.name);
     } finally {

@@ -34,7 +34,7 @@ async function onAndOff(context: RowContext, audited: EngineSide, plain: EngineS
     store,
     logId: await audited.log.id(),
     partitions: PARTITIONS,
-    signer,
+    signers: [signer],
     clock: systemClock,
     timers: systemTimers,
     intervalMs: 1_000,

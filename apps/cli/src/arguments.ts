@@ -19,7 +19,7 @@ export function bigCount(text: string): bigint {
 
 export function logName(text: string): LogName {
   const log = parseLogName(text);
-  if (log === undefined) throw new InvalidArgumentError('Logs are named p0, p1, …, and root.');
+  if (log === undefined) throw new InvalidArgumentError('Logs are named p0, p1, …, root and access.');
   return log;
 }
 

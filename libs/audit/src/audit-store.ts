@@ -3,6 +3,7 @@ import type { LogId } from '#lib/log';
 import type { ExportJob } from './export-job.js';
 import type { LogName } from './log-name.js';
 import type { SearchPage, SearchQuery } from './search.js';
+import type { TermBlock } from './terms/index.js';
 import type { Hash, TileAddress } from './tlog/index.js';
 
 /** Where a tree stands. Positions mean something only together with the log id. */
@@ -31,6 +32,9 @@ export interface StoredLeaf {
   readonly accepted: boolean;
 }
 
+/** The trees that can be built again from what they are about. The access log's is primary: nothing else holds its entries. */
+export type DerivedLog = Exclude<LogName, 'access'>;
+
 /** A tile with all hashes it has so far. */
 export interface StoredTile extends TileAddress {
   readonly hashes: Buffer;
@@ -50,6 +54,8 @@ export interface KeptNote {
   readonly publishedAt: number;
   /** Where the root tree holds it; null for the root tree's own notes. */
   readonly rootIndex: bigint | null;
+  /** Root over the tree's term blocks at that size, as the root tree's leaf names it. */
+  readonly terms?: Hash;
 }
 
 /** All that one batch changes. */
@@ -69,6 +75,8 @@ export interface AuditTransaction {
   grow(growth: Growth): Promise<void>;
   /** Keeps notes of any log. @throws AuditStopped when one of that size is kept already. */
   keepNotes(notes: readonly KeptNote[]): Promise<void>;
+  /** Keeps summaries of this tree's full blocks, in place of those of the same blocks. */
+  keepTermBlocks(blocks: readonly TermBlock[]): Promise<void>;
   /** Notes that were signed for this tree with `above` < size ≤ `upTo`, smallest first. */
   notes(above: bigint, upTo: bigint): Promise<readonly KeptNote[]>;
   /** Newest note of a tree of this event log. */
@@ -93,6 +101,12 @@ export interface AuditStore {
   /** Leaves with from ≤ index < to in order, in bounded pages; ends early where leaves are missing at the end. */
   leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage>;
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
+  /** Summaries of those blocks of a tree, as far as they are kept. */
+  termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]>;
+  /** The last kept one before block `below`. */
+  lastTermBlock(log: LogName, below: bigint): Promise<TermBlock | undefined>;
+  /** The shortest run of leaves of a tree that holds every one with from ≤ time < to; undefined when there is none. */
+  timeSpan(log: LogName, from: number, to: number): Promise<{ readonly from: bigint; readonly to: bigint } | undefined>;
   latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined>;
   /** Notes of that tree with size > above, smallest first, at most `limit`. */
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;
@@ -101,7 +115,9 @@ export interface AuditStore {
   republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void>;
   search(query: SearchQuery): Promise<SearchPage>;
   /** Forgets leaves, tiles and head of a tree, so that it is built again; its notes stay and bind the new one. */
-  forget(log: LogName): Promise<void>;
+  forget(log: DerivedLog): Promise<void>;
+  /** The access log's tree goes on under another event log: its leaves stay, the notes of the earlier log stay valid for their sizes. */
+  adopt(log: 'access', logId: LogId): Promise<void>;
   saveExport(job: ExportJob): Promise<void>;
   export(id: string): Promise<ExportJob | undefined>;
   /** Newest first. */

@@ -1,14 +1,14 @@
-/** One tree per partition, and the root tree over their notes. */
-export type LogName = 'root' | `p${number}`;
+/** One tree per partition, the root tree over their notes, and the access log's own tree. */
+export type LogName = 'root' | 'access' | `p${number}`;
 
 export const partitionLog = (partition: number): `p${number}` => `p${partition}`;
 
-/** `p0`, `p1`, … or `root`; undefined for any other text. */
+/** `p0`, `p1`, …, `root` or `access`; undefined for any other text. */
 export function parseLogName(text: string): LogName | undefined {
-  return text === 'root' || /^p(?:0|[1-9][0-9]{0,3})$/.test(text) ? (text as LogName) : undefined;
+  return text === 'root' || text === 'access' || /^p(?:0|[1-9][0-9]{0,3})$/.test(text) ? (text as LogName) : undefined;
 }
 
-/** The partition's number; undefined for the root tree. */
+/** The partition's number; undefined for a tree that has no partition of the event log behind it. */
 export function partitionOfLog(log: LogName): number | undefined {
-  return log === 'root' ? undefined : Number(log.slice(1));
+  return log === 'root' || log === 'access' ? undefined : Number(log.slice(1));
 }

@@ -54,7 +54,8 @@ function bench(seed: number, partitions = 2): Bench {
       for (let i = 0; i < 4; i++) await made.writer.batch(size);
       for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
     },
-    notary: (options) => new Notary({ store, logId: `log-${seed}`, partitions, signer, clock, timers: noTimers, keeper, ...options }),
+    notary: (options) =>
+      new Notary({ store, logId: `log-${seed}`, partitions, signers: [signer], clock, timers: noTimers, keeper, ...options }),
   };
 }
 const problems = (notary: Notary): (string | undefined)[] => notary.status().map((status: NotaryStatus) => status.problem?.code);

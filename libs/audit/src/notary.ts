@@ -3,21 +3,23 @@ import type { LogId } from '#lib/log';
 import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type KeptNote, type StoredLeaf } from './audit-store.js';
 import { partitionLog, type LogName } from './log-name.js';
 import type { NoteKeeper } from './note-keeper.js';
-import { rederiveRoot } from './rederive.js';
+import { blockStart, rederiveRoot, type BeginTerms } from './rederive.js';
 import { rootLeafBytes } from './root-leaf.js';
 import { edgeTiles, TreeGrowth } from './tree-growth.js';
-import { isKeyName, leafHash, openCheckpointNote, signCheckpointNote, treeSize, type NoteSigner } from './tlog/index.js';
+import { isKeyName, leafHash, openCheckpointNote, signCheckpointNote, treeSize, type NoteSigner, type NoteVerifier } from './tlog/index.js';
 
 export interface NotaryOptions {
   readonly store: AuditStore;
   readonly logId: LogId;
   readonly partitions: number;
-  /** Signs every note; its name is the configured name of the audit. */
-  readonly signer: NoteSigner;
+  /** Sign every note, the current key first; all bear the configured name of the audit. */
+  readonly signers: readonly NoteSigner[];
   readonly clock: Clock;
   readonly timers: Timers;
   /** Remembers released notes outside the store. */
   readonly keeper?: NoteKeeper;
+  /** What is said about a tree's terms beside each of its notes; default: nothing. */
+  readonly terms?: BeginTerms;
   /** How often a grown tree is signed; default 10 s. Shorter: fresher proofs, more notes. */
   readonly intervalMs?: number;
   /** An idle tree's note is published again after this; default 10 min: proof of silence. */
@@ -36,6 +38,8 @@ export interface NotaryStatus {
 
 export const DEFAULT_INTERVAL_MS = 10_000;
 export const DEFAULT_REPUBLISH_MS = 600_000;
+
+type Derived = Pick<KeptNote, 'log' | 'size' | 'root' | 'terms'>;
 
 const REBUILD_NOTES = 500;
 const RESTORE = 'restore fabula.audit_notes from a backup';
@@ -62,15 +66,17 @@ export class Notary {
   private readonly statuses = new Map<LogName, NotaryStatus>();
 
   constructor(private readonly options: NotaryOptions) {
+    if (new Set(options.signers.map(({ name }) => name)).size !== 1) throw new RangeError('the keys of one audit bear one name');
     if (!isKeyName(this.origin('root'))) throw new RangeError(`"${this.origin('root')}" cannot name a log: no spaces, no plus`);
-    for (const log of this.logs()) this.statuses.set(log, { log, state: 'idle', size: 0n, signedAt: null });
+    for (const log of [...this.logs().filter((name) => name !== 'access'), 'root' as const])
+      this.statuses.set(log, { log, state: 'idle', size: 0n, signedAt: null });
   }
 
   status(): readonly NotaryStatus[] {
     return [...this.statuses.values()];
   }
   origin(log: LogName): string {
-    return originOf(this.options.signer.name, this.options.logId, log);
+    return originOf((this.options.signers[0] as NoteSigner).name, this.options.logId, log);
   }
 
   /** Looks again at the trees it had stopped at: a person, or a rebuild somewhere, may have mended them. */
@@ -90,11 +96,14 @@ export class Notary {
   /** One round: every grown tree gets its note, then the root tree. Problems go to `status`, except those of the caller's making. */
   async sign(): Promise<void> {
     const { store, logId } = this.options;
-    const unsigned: Pick<KeptNote, 'log' | 'size' | 'root'>[] = [];
-    for (let partition = 0; partition < this.options.partitions; partition++) {
-      const log = partitionLog(partition);
+    const unsigned: Derived[] = [];
+    let asked: Promise<readonly AuditHead[]> | undefined;
+    for (const log of this.logs()) {
       await this.guarded(log, async () => {
-        const grown = await this.grown(await store.open(log, logId));
+        const known = (await (asked ??= store.heads())).find((head) => head.log === log);
+        // Whoever records what is looked at makes the access log's tree; until then there is none to sign.
+        if (known === undefined && log === 'access') return;
+        const grown = await this.grown(known ?? (await store.open(log, logId)));
         if (grown !== undefined) unsigned.push(grown);
       });
     }
@@ -120,7 +129,7 @@ export class Notary {
   }
 
   /** The tree's derived size and root when it has grown since its newest note; checks that note first. */
-  private async grown(head: AuditHead): Promise<Pick<KeptNote, 'log' | 'size' | 'root'> | undefined> {
+  private async grown(head: AuditHead): Promise<Derived | undefined> {
     const { store, logId, clock } = this.options;
     const { log } = head;
     if (head.logId !== logId) throw otherLog(head, logId);
@@ -129,17 +138,19 @@ export class Notary {
     const newest = await store.latestNote(log, logId);
     if (newest !== undefined) this.check(newest);
     if (outside !== undefined) this.compareWithKept(log, outside, newest);
-    if (newest !== undefined && head.size < newest.size) return this.behind(newest);
+    // Another notary may have signed what grew since all heads were read.
+    if (newest !== undefined && head.size < newest.size)
+      return (await store.open(log, logId)).size < newest.size ? this.behind(newest) : undefined;
     if (head.size === (newest?.size ?? 0n)) {
       const now = clock.now();
       if (newest !== undefined && now - newest.publishedAt >= (this.options.republishMs ?? DEFAULT_REPUBLISH_MS)) {
-        if ((await this.rederived(head, newest)) === undefined) return this.behind(newest);
+        if ((await this.rederived(head, newest, false)) === undefined) return this.behind(newest);
         await store.republish(log, logId, newest.size, now);
       }
       this.report({ log, state: newest === undefined ? 'idle' : 'current', size: head.size, signedAt: newest?.signedAt ?? null });
       return undefined;
     }
-    return this.rederived(head, newest);
+    return this.rederived(head, newest, true);
   }
 
   private behind({ log, size, signedAt }: KeptNote): undefined {
@@ -147,17 +158,24 @@ export class Notary {
   }
 
   /** Undefined: the tree is being rebuilt, here or in another process, and leaves went away while they were read. */
-  private async rederived(head: AuditHead, newest: KeptNote | undefined): Promise<Pick<KeptNote, 'log' | 'size' | 'root'> | undefined> {
+  private async rederived(head: AuditHead, newest: KeptNote | undefined, withTerms: boolean): Promise<Derived | undefined> {
     const { store } = this.options;
     const { log, logId, size } = head;
     try {
-      return { log, size, root: await rederiveRoot(store, head, newest) };
+      return await this.derive(head, newest, withTerms);
     } catch (error) {
       if (!(error instanceof AuditStopped)) throw error;
       const now = await store.open(log, logId);
       if (now.size < size) return undefined;
-      return { log, size: now.size, root: await rederiveRoot(store, now, newest) };
+      return this.derive(now, newest, withTerms);
     }
+  }
+
+  private async derive(head: AuditHead, newest: KeptNote | undefined, withTerms: boolean): Promise<Derived> {
+    const { log, size } = head;
+    const reading = withTerms && log !== 'root' ? await this.options.terms?.(log, blockStart(newest?.size ?? 0n)) : undefined;
+    const root = await rederiveRoot(this.options.store, head, newest, reading);
+    return { log, size, root, ...(reading === undefined ? {} : { terms: await reading.root(size) }) };
   }
 
   /** The store may have been tampered with: a note counts only if our key signed just that. */
@@ -165,7 +183,7 @@ export class Notary {
     const { log } = note;
     let problem: string | undefined;
     try {
-      const opened = openCheckpointNote(note.note, [this.options.signer.verifier]);
+      const opened = openCheckpointNote(note.note, this.verifiers());
       if (opened.origin !== this.origin(log) || opened.size !== note.size || !opened.root.equals(note.root))
         problem = 'it says something else';
     } catch (error) {
@@ -183,7 +201,7 @@ export class Notary {
   private compareWithKept(log: LogName, text: string, newest: KeptNote | undefined): void {
     let outside;
     try {
-      outside = openCheckpointNote(text, [this.options.signer.verifier]);
+      outside = openCheckpointNote(text, this.verifiers());
     } catch (error) {
       throw new AuditStopped(
         'NOTE_DISAGREES',
@@ -201,10 +219,7 @@ export class Notary {
   }
 
   /** In one transaction: the notes, and the root tree's leaves about them. A second notary finds its notes kept already. */
-  private async keepPartitionNotes(
-    transaction: AuditTransaction,
-    unsigned: readonly Pick<KeptNote, 'log' | 'size' | 'root'>[],
-  ): Promise<KeptNote[]> {
+  private async keepPartitionNotes(transaction: AuditTransaction, unsigned: readonly Derived[]): Promise<KeptNote[]> {
     const notes: KeptNote[] = [];
     for (const one of unsigned) {
       if (((await transaction.latestNote(one.log))?.size ?? -1n) >= one.size) continue;
@@ -229,10 +244,11 @@ export class Notary {
     const signed = await transaction.notes(head.size, head.size + BigInt(notes.length));
     const leaves: StoredLeaf[] = [];
     let { previousLeaf } = head;
-    for (const { log, rootIndex, signedAt, note } of notes) {
+    for (const { log, rootIndex, signedAt, note, terms } of notes) {
       const index = growth.size;
       if (rootIndex !== index) throw new AuditStopped('STORE_CORRUPT', 'root', `the note for its leaf ${index} is missing`, RESTORE);
-      const bytes = rootLeafBytes({ logId: head.logId, index, tree: log, signedAt, note, previousLeaf });
+      const said = { logId: head.logId, index, tree: log, signedAt, note, previousLeaf };
+      const bytes = rootLeafBytes(terms === undefined ? said : { ...said, terms });
       leaves.push({ index, offset: Number(index), time: signedAt, bytes, stream: null, correlationId: null, actor: null, accepted: false });
       previousLeaf = leafHash(bytes);
       growth.append(previousLeaf);
@@ -245,9 +261,9 @@ export class Notary {
     await transaction.grow({ leaves, tiles: growth.takeChanged(), head: next });
   }
 
-  private signed(tree: Pick<KeptNote, 'log' | 'size' | 'root'>, rootIndex: bigint | null): KeptNote {
-    const { logId, signer, clock } = this.options;
-    const note = signCheckpointNote({ origin: this.origin(tree.log), size: treeSize(tree.size), root: tree.root }, signer);
+  private signed(tree: Derived, rootIndex: bigint | null): KeptNote {
+    const { logId, signers, clock } = this.options;
+    const note = signCheckpointNote({ origin: this.origin(tree.log), size: treeSize(tree.size), root: tree.root }, ...signers);
     const now = clock.now();
     return { ...tree, logId, note, signedAt: now, publishedAt: now, rootIndex };
   }
@@ -258,7 +274,7 @@ export class Notary {
   }
 
   private async guarded(log: LogName, work: () => Promise<void>): Promise<void> {
-    const status = this.statuses.get(log) as NotaryStatus;
+    const status = this.statuses.get(log) ?? { log, state: 'idle' as const, size: 0n, signedAt: null };
     if (status.state === 'stopped') return;
     try {
       await work();
@@ -271,8 +287,12 @@ export class Notary {
     }
   }
 
+  /** Those whose notes the root tree holds. */
   private logs(): LogName[] {
-    return [...Array.from({ length: this.options.partitions }, (_, partition) => partitionLog(partition)), 'root'];
+    return [...Array.from({ length: this.options.partitions }, (_, partition) => partitionLog(partition)), 'access'];
+  }
+  private verifiers(): NoteVerifier[] {
+    return this.options.signers.map(({ verifier }) => verifier);
   }
 
   private report(status: NotaryStatus): void {

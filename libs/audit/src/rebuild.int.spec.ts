@@ -36,7 +36,7 @@ describe('rebuilding the trees of a store that others use', () => {
       store,
       logId: await log.id(),
       partitions: PARTITIONS,
-      signer: testSigner,
+      signers: [testSigner],
       clock: { now: () => 1_800_000_000_000 },
       timers: noTimers,
     });

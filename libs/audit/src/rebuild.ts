@@ -29,6 +29,11 @@ export async function rebuildTrees(options: {
   const { store, log, timers, releases = NO_RELEASES, signal, progress } = options;
   const logId = await log.id();
   for (const { log: name, logId: built } of await store.heads()) {
+    if (name === 'access') {
+      // Primary data: who looked stays known, whichever log is looked at.
+      if (built !== logId) await store.adopt(name, logId);
+      continue;
+    }
     const partition = partitionOfLog(name);
     const foreign = partition === undefined ? built !== logId : partition >= log.partitions;
     if (foreign) await store.forget(name);

@@ -1,6 +1,6 @@
 import { AuditStopped, type AuditHead, type AuditStore } from './audit-store.js';
 import type { LogName } from './log-name.js';
-import { cover, Frontier, leafHash, tileHashReader, TileMissing, TILE_HEIGHT, type Hash } from './tlog/index.js';
+import { cover, Frontier, leafHash, tileHashReader, TileMissing, TILE_HEIGHT, TILE_WIDTH, type Hash } from './tlog/index.js';
 
 const LOOK = 'find the place with `fabula audit verify --store`';
 
@@ -10,20 +10,41 @@ export interface SignedRoot {
   readonly root: Hash;
 }
 
+/** Sees a tree's leaves while its root is derived from them. */
+export interface TermsReading {
+  /** Each leaf in order, from the first of the block of 256 in which the signed size lies: the very bytes that are hashed. */
+  leaf(index: bigint, bytes: Buffer, hash: Hash): void;
+  /** Root over the tree's term blocks at that size; asked once, after the last leaf, when the bytes have been found to be the tree's. */
+  root(size: bigint): Promise<Hash>;
+}
+/** Begins to read a tree at that leaf, a multiple of 256; undefined: nothing is to be said about that tree's terms. */
+export type BeginTerms = (log: LogName, from: bigint) => Promise<TermsReading | undefined>;
+
+/** Start of the block of leaves in which the next leaf of a tree of that size stands. */
+export const blockStart = (size: bigint): bigint => size - (size % BigInt(TILE_WIDTH));
+
 /**
  * Root of the tree at `head.size`, derived again from stored bytes: the stored hashes must give the root that was signed last, and every
  * leaf since then is hashed anew and compared with what the tree stores about it. Memory O(log n); time in the leaves since `signed`.
  * (One flipped bit in one stored leaf hash once retired a certificate log: it had been signed.)
  * @throws AuditStopped naming the first place that contradicts itself
  */
-export async function rederiveRoot(store: AuditStore, head: AuditHead, signed: SignedRoot | undefined): Promise<Hash> {
+export async function rederiveRoot(
+  store: AuditStore,
+  head: AuditHead,
+  signed: SignedRoot | undefined,
+  reading?: TermsReading,
+): Promise<Hash> {
   const { log } = head;
-  const frontier = signed === undefined ? new Frontier() : await signedFrontier(store, log, signed);
+  let frontier = signed === undefined ? new Frontier() : await signedFrontier(store, log, signed);
+  if (reading !== undefined) frontier = beforeBlock(frontier);
   for await (const page of store.leaves(log, frontier.size, head.size)) {
     const tiles = new Map<string, { level: number; index: bigint; first: number; hashes: Hash[] }>();
     for (const leaf of page.leaves) {
       if (leaf.index !== frontier.size) throw corrupt(log, `leaf ${frontier.size} is missing`);
-      frontier.append(leafHash(leaf.bytes), (node, hash) => {
+      const hashed = leafHash(leaf.bytes);
+      reading?.leaf(leaf.index, leaf.bytes, hashed);
+      frontier.append(hashed, (node, hash) => {
         if (node.level % TILE_HEIGHT !== 0) return;
         const level = node.level / TILE_HEIGHT;
         const index = node.index >> BigInt(TILE_HEIGHT);
@@ -45,6 +66,12 @@ export async function rederiveRoot(store: AuditStore, head: AuditHead, signed: S
   if (!frontier.hashes.every((hash, i) => head.frontier[i]?.equals(hash)))
     throw corrupt(log, 'the head has another frontier than its leaves');
   return frontier.root();
+}
+
+/** The same tree without the leaves of its last block, which are then read again: each still has to have the hash that was signed. */
+function beforeBlock(frontier: Frontier): Frontier {
+  const from = blockStart(frontier.size);
+  return new Frontier(from, frontier.hashes.slice(0, cover(0n, from).length));
 }
 
 async function signedFrontier(store: AuditStore, log: LogName, signed: SignedRoot): Promise<Frontier> {

@@ -16,6 +16,8 @@ export interface RootLeaf {
   /** The signed note, exact text. */
   readonly note: string;
   readonly previousLeaf: string | null;
+  /** Root over the tree's term blocks at the note's size, hex: what makes a filtered export provably complete. Leaves of before have none. */
+  readonly terms?: string;
 }
 
 export function rootLeafBytes(leaf: {
@@ -25,6 +27,7 @@ export function rootLeafBytes(leaf: {
   readonly signedAt: number;
   readonly note: string;
   readonly previousLeaf: Hash | null;
+  readonly terms?: Hash;
 }): Buffer {
   const content: RootLeaf = {
     v: 1,
@@ -34,6 +37,7 @@ export function rootLeafBytes(leaf: {
     time: String(leaf.signedAt),
     note: leaf.note,
     previousLeaf: leaf.previousLeaf === null ? null : leaf.previousLeaf.toString('hex'),
+    ...(leaf.terms === undefined ? {} : { terms: leaf.terms.toString('hex') }),
   };
   return Buffer.from(canonicalJson(content), 'utf8');
 }

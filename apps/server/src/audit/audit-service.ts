@@ -88,7 +88,7 @@ export class AuditService {
       store,
       logId,
       partitions: log.partitions,
-      signer,
+      signers: [signer],
       clock: systemClock,
       timers: systemTimers,
       keeper,

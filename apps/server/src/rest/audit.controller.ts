@@ -228,7 +228,7 @@ function plain(status: object): object {
 
 function logOf(name: string): LogName {
   const log = parseLogName(name);
-  if (log === undefined) throw new FabulaError('NOT_FOUND', 'logs are named p0, p1, …, and root');
+  if (log === undefined) throw new FabulaError('NOT_FOUND', 'logs are named p0, p1, …, root and access');
   return log;
 }
 

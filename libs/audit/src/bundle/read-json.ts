@@ -6,7 +6,7 @@ export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
-const TREE = /^(?:root|p(?:0|[1-9][0-9]{0,3}))$/;
+const TREE = /^(?:root|access|p(?:0|[1-9][0-9]{0,3}))$/;
 const MAX_HASHES = 200;
 
 function object(value: unknown, what: string): Record<string, unknown> {
@@ -54,7 +54,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
   const trees = list(value['trees'], 'trees').map((one, i): ExportedTree => {
     const tree = object(one, `trees[${i}]`);
     const name = text(tree['tree'], `trees[${i}].tree`);
-    if (!TREE.test(name)) throw new Malformed(`trees[${i}].tree is not p<number> or root`);
+    if (!TREE.test(name)) throw new Malformed(`trees[${i}].tree is not p<number>, root or access`);
     const [from, to] = [decimal(tree['from'], `trees[${i}].from`), decimal(tree['to'], `trees[${i}].to`)];
     if (BigInt(from) > BigInt(to)) throw new Malformed(`trees[${i}] ends before it begins`);
     const lastLeaf = tree['lastLeaf'] === null ? null : hash(tree['lastLeaf'], `trees[${i}].lastLeaf`);

@@ -6,6 +6,7 @@ import {
   type AuditHead,
   type AuditStore,
   type AuditTransaction,
+  type DerivedLog,
   type Growth,
   type KeptNote,
   type LeafPage,
@@ -14,6 +15,7 @@ import {
 import type { ExportJob } from '../export-job.js';
 import type { LogName } from '../log-name.js';
 import { compareSearchKeys, playthroughStream, type SearchHit, type SearchPage, type SearchQuery } from '../search.js';
+import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 
 interface Tree {
@@ -30,6 +32,7 @@ const tileKey = (tile: TileAddress): string => `${tile.level}/${tile.index}`;
 export class MemoryAuditStore implements AuditStore {
   readonly trees = new Map<LogName, Tree>();
   readonly keptNotes: KeptNote[] = [];
+  readonly keptTermBlocks = new Map<LogName, Map<bigint, TermBlock>>();
   private readonly jobs = new Map<string, ExportJob>();
   private readonly turns = new Map<LogName, Promise<unknown>>();
 
@@ -67,6 +70,10 @@ export class MemoryAuditStore implements AuditStore {
           pending.push(() => this.keptNotes.push(...notes));
           return Promise.resolve();
         },
+        keepTermBlocks: (blocks) => {
+          pending.push(() => this.applyTermBlocks(log, blocks));
+          return Promise.resolve();
+        },
         notes: (above, upTo) => Promise.resolve(this.notesOf(log, tree.head.logId).filter(({ size }) => size > above && size <= upTo)),
         latestNote: (name) => this.latestNote(name, tree.head.logId),
       });
@@ -94,6 +101,20 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve(addresses.map((address) => tree.tiles.get(tileKey(address))));
   }
 
+  termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]> {
+    const kept = this.keptTermBlocks.get(log);
+    return Promise.resolve(blocks.map((block) => kept?.get(block)));
+  }
+  lastTermBlock(log: LogName, below: bigint): Promise<TermBlock | undefined> {
+    const kept = [...(this.keptTermBlocks.get(log)?.values() ?? [])].filter(({ block }) => block < below);
+    return Promise.resolve(kept.toSorted((a, b) => (a.block < b.block ? 1 : -1))[0]);
+  }
+  timeSpan(log: LogName, from: number, to: number): Promise<{ readonly from: bigint; readonly to: bigint } | undefined> {
+    const inside = (this.trees.get(log)?.leaves ?? []).filter(({ time }) => time >= from && time < to);
+    const [first, last] = [inside[0], inside.at(-1)];
+    return Promise.resolve(first === undefined || last === undefined ? undefined : { from: first.index, to: last.index + 1n });
+  }
+
   latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
     return Promise.resolve(this.notesOf(log, logId).at(-1));
   }
@@ -115,7 +136,7 @@ export class MemoryAuditStore implements AuditStore {
   search(query: SearchQuery): Promise<SearchPage> {
     const hits: SearchHit[] = [];
     for (const [log, tree] of this.trees) {
-      if (log === 'root') continue;
+      if (log === 'root' || log === 'access') continue;
       for (const leaf of tree.leaves) {
         if (query.correlationId !== undefined && leaf.correlationId !== query.correlationId) continue;
         if (query.playthroughId !== undefined && leaf.stream !== playthroughStream(query.playthroughId)) continue;
@@ -135,8 +156,15 @@ export class MemoryAuditStore implements AuditStore {
     });
   }
 
-  forget(log: LogName): Promise<void> {
+  adopt(log: 'access', logId: string): Promise<void> {
+    const tree = this.trees.get(log);
+    if (tree !== undefined) tree.head = { ...tree.head, logId };
+    return Promise.resolve();
+  }
+
+  forget(log: DerivedLog): Promise<void> {
     this.trees.delete(log);
+    this.keptTermBlocks.delete(log);
     return Promise.resolve();
   }
 
@@ -182,6 +210,12 @@ export class MemoryAuditStore implements AuditStore {
     }
     for (const tile of growth.tiles) tree.tiles.set(tileKey(tile), tile.hashes);
     tree.head = growth.head;
+  }
+
+  private applyTermBlocks(log: LogName, blocks: readonly TermBlock[]): void {
+    const kept = this.keptTermBlocks.get(log) ?? new Map<bigint, TermBlock>();
+    for (const { block, summary, frontier } of blocks) kept.set(block, { block, summary, frontier });
+    this.keptTermBlocks.set(log, kept);
   }
 
   private notesOf(log: LogName, logId: LogId): KeptNote[] {

@@ -13,7 +13,7 @@ describe('the Postgres audit store', () => {
 
   describeAuditStore('Postgres', async () => {
     await database.pool.query(
-      'truncate fabula.audit_heads, fabula.audit_leaves, fabula.audit_tiles, fabula.audit_notes, fabula.audit_exports',
+      'truncate fabula.audit_heads, fabula.audit_leaves, fabula.audit_tiles, fabula.audit_term_blocks, fabula.audit_notes, fabula.audit_exports',
     );
     return new PostgresAuditStore(database.pool);
   });

@@ -1,14 +1,16 @@
 import type { Pool, QueryConfig } from 'pg';
 import type { LogId } from '#lib/log';
 import { withTransaction } from '#lib/platform';
-import type { AuditHead, AuditStore, AuditTransaction, KeptNote, LeafPage } from '../audit-store.js';
+import type { AuditHead, AuditStore, AuditTransaction, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
 import type { LogName } from '../log-name.js';
 import type { SearchPage, SearchQuery } from '../search.js';
+import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
-import { searchLeaves } from './search-leaves.js';
+import { searchLeaves, timeSpan } from './search-leaves.js';
+import { lastTermBlock, readTermBlocks } from './term-block-rows.js';
 
 const PAGE = 500;
 /** A tree of millions of leaves takes longer to delete than any statement of a request may; a silent server still ends the wait. */
@@ -19,7 +21,7 @@ const unhurried = (table: string, log: number): QueryConfig & { readonly query_t
   query_timeout: FORGET_WITHIN_MS,
 });
 const HEAD = 'log, log_id, next_offset, size, frontier, previous_leaf';
-const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index';
+const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index, terms';
 
 /** The audit store of a migrated database. The pool is the caller's to close. */
 export class PostgresAuditStore implements AuditStore {
@@ -73,6 +75,16 @@ export class PostgresAuditStore implements AuditStore {
     return readTiles(this.pool, numberOf(log), addresses);
   }
 
+  termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]> {
+    return readTermBlocks(this.pool, numberOf(log), blocks);
+  }
+  lastTermBlock(log: LogName, below: bigint): Promise<TermBlock | undefined> {
+    return lastTermBlock(this.pool, numberOf(log), below);
+  }
+  timeSpan(log: LogName, from: number, to: number): Promise<{ readonly from: bigint; readonly to: bigint } | undefined> {
+    return timeSpan(this.pool, numberOf(log), from, to);
+  }
+
   async latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
     const { rows } = await this.pool.query<NoteRow>({
       name: 'audit-note',
@@ -111,11 +123,16 @@ export class PostgresAuditStore implements AuditStore {
     return searchLeaves(this.pool, query);
   }
 
-  async forget(log: LogName): Promise<void> {
+  async adopt(log: 'access', logId: LogId): Promise<void> {
+    await this.pool.query('update fabula.audit_heads set log_id = $2 where log = $1 and log_id <> $2', [numberOf(log), logId]);
+  }
+
+  async forget(log: DerivedLog): Promise<void> {
     // One transaction. The head goes first: an auditor waits for it, then finds none.
     await withTransaction(this.pool, async (client) => {
       await client.query('set local statement_timeout = 0');
-      for (const table of ['audit_heads', 'audit_tiles', 'audit_leaves']) await client.query(unhurried(table, numberOf(log)));
+      for (const table of ['audit_heads', 'audit_tiles', 'audit_term_blocks', 'audit_leaves'])
+        await client.query(unhurried(table, numberOf(log)));
     });
   }
 

@@ -4,6 +4,7 @@ import { errorCode } from '#lib/platform';
 import { AuditStopped, noteNotNewer, onlyGrows, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
 import type { TileAddress } from '../tlog/index.js';
+import { saveTermBlocks } from './term-block-rows.js';
 import { headOf, noteOf, numberOf, type HeadRow, type NoteRow } from './rows.js';
 
 const LOCK_HEAD = `
@@ -40,8 +41,8 @@ export const GROW = `
   where log = $1::smallint and size = $2::bigint`;
 
 const KEEP_NOTE = `
-  insert into fabula.audit_notes (log, log_id, size, root, note, signed_at, published_at, root_index)
-  select $1::smallint, $2::text, $3::bigint, $4, $5, $6, $7, $8
+  insert into fabula.audit_notes (log, log_id, size, root, note, signed_at, published_at, root_index, terms)
+  select $1::smallint, $2::text, $3::bigint, $4, $5, $6, $7, $8, $9
   where not exists (select from fabula.audit_notes where log_id = $2 and log = $1 and size >= $3)`;
 
 /** Runs `work` while the head's row is locked; whoever else appends to that tree waits, then sees the new head. */
@@ -104,6 +105,7 @@ function transactionOf(client: PoolClient, row: HeadRow, newestNote: bigint): Au
     keepNotes: async (notes) => {
       for (const note of notes) await keepNote(client, note);
     },
+    keepTermBlocks: (blocks) => saveTermBlocks(client, row.log, blocks),
     notes: async (above, upTo) => {
       if (newestNote <= above) return [];
       const { rows } = await client.query<NoteRow>(
@@ -177,6 +179,7 @@ async function keepNote(client: PoolClient, note: KeptNote): Promise<void> {
     note.signedAt,
     note.publishedAt,
     note.rootIndex,
+    note.terms ?? null,
   ]);
   if (rowCount !== 1) throw noteNotNewer(note, note.size);
 }

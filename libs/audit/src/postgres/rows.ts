@@ -33,11 +33,12 @@ export interface NoteRow {
   readonly signed_at: string;
   readonly published_at: string;
   readonly root_index: string | null;
+  readonly terms: Buffer | null;
 }
 
-/** The root tree is -1 in the database. */
-export const numberOf = (log: LogName): number => partitionOfLog(log) ?? -1;
-export const logOf = (number: number): LogName => (number < 0 ? 'root' : partitionLog(number));
+/** The root tree is -1 in the database, the access log's -2. */
+export const numberOf = (log: LogName): number => partitionOfLog(log) ?? (log === 'root' ? -1 : -2);
+export const logOf = (number: number): LogName => (number >= 0 ? partitionLog(number) : number === -1 ? 'root' : 'access');
 
 export function headOf(row: HeadRow): AuditHead {
   return {
@@ -51,7 +52,7 @@ export function headOf(row: HeadRow): AuditHead {
 }
 
 /** A frontier column that is no whole number of hashes gives one hash too many, which `Frontier` refuses. */
-function hashes(bytes: Buffer): Hash[] {
+export function hashes(bytes: Buffer): Hash[] {
   return Array.from({ length: Math.ceil(bytes.length / HASH_BYTES) }, (_, i) => bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
 }
 
@@ -78,6 +79,7 @@ export function noteOf(row: NoteRow): KeptNote {
     signedAt: Number(row.signed_at),
     publishedAt: Number(row.published_at),
     rootIndex: row.root_index === null ? null : BigInt(row.root_index),
+    ...(row.terms === null ? {} : { terms: row.terms }),
   };
 }
 

@@ -35,3 +35,18 @@ export function searchStatement(query: SearchQuery): { readonly text: string; re
     where ${wheres.join(' and ')} order by time, log, leaf_index limit $${values.push(query.limit + 1)}`;
   return { text, values };
 }
+
+/** Reads the index by time alone: as many entries as leaves of all trees lie in that time, which is what an export of it reads too. */
+export async function timeSpan(
+  pool: Pool,
+  log: number,
+  from: number,
+  to: number,
+): Promise<{ readonly from: bigint; readonly to: bigint } | undefined> {
+  const { rows } = await pool.query<{ first: string | null; last: string | null }>(
+    'select min(leaf_index) as first, max(leaf_index) as last from fabula.audit_leaves where log = $1 and log >= 0 and time >= $2 and time < $3',
+    [log, from, to],
+  );
+  const { first = null, last = null } = rows[0] ?? {};
+  return first === null || last === null ? undefined : { from: BigInt(first), to: BigInt(last) + 1n };
+}

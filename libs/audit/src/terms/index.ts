@@ -10,4 +10,4 @@ export {
   termKey,
   type Summary,
 } from './term-block.js';
-export { TermTree, type TermBlock } from './term-tree.js';
+export { TermTree, type FilledBlock, type TermBlock } from './term-tree.js';

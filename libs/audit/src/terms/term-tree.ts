@@ -10,6 +10,11 @@ export interface TermBlock {
   readonly frontier: readonly Hash[];
 }
 
+/** A block as its leaves give it; its salt is the block's own subtree hash. */
+export interface FilledBlock extends TermBlock {
+  readonly salt: Hash;
+}
+
 /**
  * The RFC 6962 tree whose entries are the summaries of a tree's blocks, followed leaf by leaf. Its root belongs to a size of that tree: the last
  * block may be partial. Memory is one block.
@@ -30,16 +35,17 @@ export class TermTree {
   }
 
   /** Takes the next leaf; answers the block that it completes. */
-  append(bytes: Buffer, hash: Hash): TermBlock | undefined {
+  append(bytes: Buffer, hash: Hash): FilledBlock | undefined {
     this.block.append(hash);
     this.terms.push(termsOfLeaf(bytes));
     if (this.terms.length < BLOCK_LEAVES) return undefined;
     const summary = this.partial() as Buffer;
+    const salt = this.block.root();
     const block = this.summaries.size as bigint;
     this.summaries.append(leafHash(summary));
     this.block = new Frontier();
     this.terms = [];
-    return { block, summary, frontier: this.summaries.hashes };
+    return { block, salt, summary, frontier: this.summaries.hashes };
   }
 
   /** The summary of the block that is not full; undefined when there is none. */

@@ -5,6 +5,7 @@ import type { ExportRange } from '../export-job.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { Notary } from '../notary.js';
 import { generateSigner, type NoteSigner } from '../tlog/index.js';
+import { keepingTerms } from '../terms/keep-terms.js';
 import { history, random, type History } from './histories.js';
 
 export const testSigner: NoteSigner = generateSigner('fabula.test/audit');
@@ -32,8 +33,9 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
   const logId = `log-${seed}`;
   let now = 1_800_000_000_000;
   const clock = { now: () => (now += 1 + next(1000)) };
+  const terms = keepingTerms(store, logId);
   let auditor = new Auditor({ log: made.log, store, timers: noTimers });
-  let notary = new Notary({ store, logId, partitions, signer: testSigner, clock, timers: noTimers });
+  let notary = new Notary({ store, logId, partitions, signers: [testSigner], clock, timers: noTimers, terms });
   const sign = async (): Promise<void> => {
     await notary.sign();
     const problem = notary.status().find((status) => status.problem !== undefined);
@@ -50,7 +52,7 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
         await made.writer.batch(1 + next(9));
         if (next(3) === 0) auditor = new Auditor({ log: made.log, store, timers: noTimers });
         if (next(2) === 0) await auditor.catchUp(next(partitions));
-        if (next(8) === 0) notary = new Notary({ store, logId, partitions, signer: testSigner, clock, timers: noTimers });
+        if (next(8) === 0) notary = new Notary({ store, logId, partitions, signers: [testSigner], clock, timers: noTimers, terms });
         if (next(6) === 0) await sign();
       }
       for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
