@@ -23,7 +23,9 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 beforeEach(async () => {
   for (const { n } of await listGenerations(database.pool)) await database.pool.query(`drop schema projection_${n} cascade`);
-  await database.pool.query('delete from fabula.projection_generations; delete from fabula.dead_letters; delete from fabula.releases');
+  await database.pool.query(
+    'delete from fabula.projection_generations; delete from fabula.dead_letters; delete from fabula.releases; delete from fabula.audit_heads',
+  );
   log = createMemoryLog({ partitions: 1, clock });
   const logId = await log.id();
   side = createReadSide({ pool: database.pool, logId, partitions: 1, clock, timers: testTimers });
@@ -188,6 +190,27 @@ describe('Dead letters', () => {
     await letters.settle();
     expect(await brief()).toEqual([[offset, 'unknown-envelope', 'released']]);
     expect(await letters.retry(0, offset)).toMatchObject({ kind: 'refused', reason: expect.stringContaining('released') as string });
+  });
+
+  it('of an unknown envelope can no longer be released once an auditor that knows it has a leaf for it', async () => {
+    await history(5, 5);
+    const offset = await put('{"v":7}');
+    await caughtUp();
+    const head = async (to: number, logId: string): Promise<void> => {
+      await database.pool.query('delete from fabula.audit_heads where log = 0');
+      await database.pool.query('insert into fabula.audit_heads (log, log_id, next_offset) values (0, $1, $2)', [logId, to]);
+    };
+    await head(offset + 1, await log.id());
+    expect(await letters.release(0, offset, 'op', 'too late for that')).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringContaining('an auditor') as string,
+    });
+    // The tree of another log says nothing about this record; nor does one that has yet to come to it.
+    await head(offset + 1, 'another-log');
+    expect((await letters.release(0, offset, 'op', 'nobody has it')).kind).toBe('released');
+    await database.pool.query('delete from fabula.releases');
+    await head(offset, await log.id());
+    expect((await letters.release(0, offset, 'op', 'nobody has it')).kind).toBe('released');
   });
 
   it('of an unknown envelope can no longer be released once a build that knows it has gone past', async () => {

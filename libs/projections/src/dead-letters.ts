@@ -146,8 +146,11 @@ export class DeadLetters {
       const [letter] = rows;
       if (letter === undefined) return 'not found';
       if (letter.status === 'retried') return 'it was applied already';
-      if (letter.kind === 'unknown-envelope' && (await passed(client, schema, partition, offset)))
-        return 'a reader that knows its version has gone past it; it needs no release';
+      if (letter.kind === 'unknown-envelope') {
+        if (await passed(client, schema, partition, offset)) return 'a reader that knows its version has gone past it; it needs no release';
+        if (await audited(client, logId, partition, offset))
+          return 'an auditor that knows its version has a leaf for it: released, it would get another verdict than that leaf tells. Start the version that wrote it everywhere';
+      }
       const { rowCount } = await client.query(
         `insert into fabula.releases (log_id, partition, "offset", digest, kind, reason, released_by)
          values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
@@ -188,6 +191,15 @@ async function passed(client: PoolClient, schema: string, partition: number, off
   const { rows } = await client.query<{ next_offset: string }>(
     `select next_offset from ${schema}.positions where partition = $1 for update`,
     [partition],
+  );
+  return Number(rows[0]?.next_offset ?? 0) > offset;
+}
+
+/** The head is locked: an auditor that has yet to pass the record finds its release when it looks at the record. */
+async function audited(client: PoolClient, logId: LogId, partition: number, offset: Offset): Promise<boolean> {
+  const { rows } = await client.query<{ next_offset: string }>(
+    'select next_offset from fabula.audit_heads where log = $1 and log_id = $2 for update',
+    [partition, logId],
   );
   return Number(rows[0]?.next_offset ?? 0) > offset;
 }
