@@ -6,15 +6,16 @@ const rooms = {
   decision: [],
   playthrough: ['story', 'decision'],
   authoring: ['story', 'decision'],
+  compliance: ['decision'],
   platform: [],
   privacy: ['platform'],
   log: ['decision', 'platform'],
-  engine: ['log', 'playthrough', 'authoring', 'privacy', 'decision', 'story', 'platform'],
-  projections: ['log', 'playthrough', 'authoring', 'decision', 'story', 'platform'],
+  engine: ['log', 'playthrough', 'authoring', 'compliance', 'privacy', 'decision', 'story', 'platform'],
+  projections: ['log', 'playthrough', 'authoring', 'compliance', 'decision', 'story', 'platform'],
   audit: ['log', 'decision', 'privacy', 'platform'],
   feed: ['log', 'decision', 'playthrough', 'authoring', 'platform'],
 };
-const pure = ['canonical', 'story', 'story-formats', 'decision', 'playthrough', 'authoring'];
+const pure = ['canonical', 'story', 'story-formats', 'decision', 'playthrough', 'authoring', 'compliance'];
 const not = (names) => Object.keys(rooms).filter((room) => !names.includes(room));
 
 module.exports = {

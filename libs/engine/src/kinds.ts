@@ -9,6 +9,18 @@ import {
   type StoryEvent,
   type StoryStreamState,
 } from '#lib/authoring';
+import {
+  applyRecordedCompliance,
+  compliance,
+  COMPLIANCE_STREAM,
+  complianceEvents,
+  complianceShapes,
+  complianceStateFromJson,
+  complianceStateHash,
+  type ComplianceCommand,
+  type ComplianceEvent,
+  type ComplianceState,
+} from '#lib/compliance';
 import { upcast, type RecordedEvent } from '#lib/decision';
 import {
   applyRecorded,
@@ -95,9 +107,34 @@ export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   isAhead: () => false,
 };
 
+/** `compliance/main`, and no other of its type. */
+export const complianceKind: StreamKind<ComplianceState, ComplianceCommand> = {
+  name: 'compliance',
+  shapes: complianceShapes,
+  decide(command, state, { stream, actor, now }) {
+    if (stream !== COMPLIANCE_STREAM) return { rejected: 'BAD_INPUT', message: `there is one compliance stream, ${COMPLIANCE_STREAM}` };
+    return compliance.decide(command, state, { now, actor });
+  },
+  evolve: (state, events) =>
+    events.reduce((next, event) => compliance.evolve(next, upcast(event, complianceEvents) as unknown as ComplianceEvent), state),
+  fold: (state, events) => events.reduce<ComplianceState | null>((next, event) => applyRecordedCompliance(next, event), state),
+  fromJson: complianceStateFromJson,
+  hash: complianceStateHash,
+  narrative: () => undefined,
+  lastAt: (state) => state.lastAt,
+  turn: () => 0,
+  turnOf: () => 0,
+  content: () => undefined,
+  past: () => undefined,
+  dueTimeOut: () => undefined,
+  mayBeOlder: () => true,
+  isAhead: () => false,
+};
+
 const kinds = new Map<string, StreamKind>([
   [playthroughKind.name, playthroughKind],
   [storyKind.name, storyKind],
+  [complianceKind.name, complianceKind],
 ]);
 
 export const kindOf: KindOf = (stream) => kinds.get(stream.slice(0, stream.indexOf('/')));

@@ -1,10 +1,11 @@
 import type { Actor, EventShapes, RecordedEvent, Rejection, StreamId } from '#lib/decision';
 import type { StoryCommand, StoryStreamState } from '#lib/authoring';
+import type { ComplianceCommand, ComplianceState } from '#lib/compliance';
 import type { PlaythroughCommand, PlaythroughContext, PlaythroughState } from '#lib/playthrough';
 import type { CompiledStory } from '#lib/story';
 
-export type StreamState = PlaythroughState | StoryStreamState;
-export type StreamCommand = PlaythroughCommand | StoryCommand;
+export type StreamState = PlaythroughState | StoryStreamState | ComplianceState;
+export type StreamCommand = PlaythroughCommand | StoryCommand | ComplianceCommand;
 export type PastNarrative = NonNullable<PlaythroughContext['past']>;
 
 /** What a decision may know; everything asynchronous was fetched before. */

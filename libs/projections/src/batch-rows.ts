@@ -2,6 +2,9 @@ import { Counters } from './counters.js';
 import type {
   CheckpointRow,
   CommandRow,
+  ComplianceActionRow,
+  ComplianceEventRow,
+  ComplianceHoldRow,
   ParkedRecordRow,
   ParkedRow,
   PlaythroughRow,
@@ -22,6 +25,9 @@ export class BatchRows {
   private readonly checkpoints = new Map<string, ReadModelRows['checkpoints']>();
   private readonly stories = new Map<string, ReadModelRows['stories']>();
   private readonly storyVersions = new Map<string, ReadModelRows['storyVersions']>();
+  private readonly complianceActions = new Map<string, ReadModelRows['complianceActions']>();
+  private readonly complianceHolds = new Map<string, ReadModelRows['complianceHolds']>();
+  private readonly complianceEvents: ReadModelRows['complianceEvents'][] = [];
   private readonly parked: ReadModelRows['parked'][] = [];
   private readonly parkedRecords: ReadModelRows['parkedRecords'][] = [];
 
@@ -54,6 +60,15 @@ export class BatchRows {
   storyVersion(row: StoryVersionRow): void {
     this.replace('storyVersions', this.storyVersions, `${row.storyId}\n${row.versionHash}`, this.placed(row));
   }
+  complianceAction(row: ComplianceActionRow): void {
+    this.replace('complianceActions', this.complianceActions, row.id, this.placed(row));
+  }
+  complianceHold(row: ComplianceHoldRow): void {
+    this.replace('complianceHolds', this.complianceHolds, row.id, this.placed(row));
+  }
+  complianceEvent(row: ComplianceEventRow): void {
+    this.complianceEvents.push(this.placed(row));
+  }
   park(row: ParkedRow): void {
     this.parked.push(this.placed(row));
   }
@@ -73,6 +88,9 @@ export class BatchRows {
       choiceStats: this.counters.choiceStats(),
       passageStats: this.counters.passageStats(),
       endingStats: this.counters.endingStats(),
+      complianceActions: [...this.complianceActions.values()],
+      complianceHolds: [...this.complianceHolds.values()],
+      complianceEvents: this.complianceEvents,
       parked: this.parked,
       parkedRecords: this.parkedRecords,
     };

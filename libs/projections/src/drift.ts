@@ -1,4 +1,5 @@
 import { authoringShapes } from '#lib/authoring';
+import { complianceShapes } from '#lib/compliance';
 import { knownFields, type DecisionRecord } from '#lib/decision';
 import { logShapes, type StoredRecord } from '#lib/log';
 import { playthroughShapes } from '#lib/playthrough';
@@ -19,7 +20,10 @@ export type KnownFields = (type: string, version: number) => ReadonlySet<string>
 
 /** What this build's schemas name. */
 export const KNOWN_FIELDS: KnownFields = (type, version) =>
-  knownFields(playthroughShapes, type, version) ?? knownFields(authoringShapes, type, version) ?? knownFields(logShapes, type, version);
+  knownFields(playthroughShapes, type, version) ??
+  knownFields(authoringShapes, type, version) ??
+  knownFields(complianceShapes, type, version) ??
+  knownFields(logShapes, type, version);
 
 const RECORD_FIELDS: ReadonlySet<string> = new Set([
   'v',

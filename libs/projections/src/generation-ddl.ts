@@ -4,7 +4,7 @@
  */
 
 /** Raised with every change below: parity between generations is only asked for at equal layouts. */
-export const LAYOUT = 1;
+export const LAYOUT = 2;
 
 /** Schema of generation n. */
 export function schemaOf(generation: number): string {
@@ -143,6 +143,7 @@ create table ${schema}.ending_stats (
   reached bigint not null,
   primary key (story_id, version_hash, ending, partition)
 ) with (fillfactor = 50);
+${complianceDdl(schema)};
 create table ${schema}.parked (
   stream text primary key,
   partition integer not null,
@@ -158,5 +159,63 @@ create table ${schema}.parked_records (
   bytes bytea not null,
   time bigint not null,
   primary key (stream, "offset")
+)`;
+}
+
+/**
+ * What a live generation of an older layout lacks, so that it can be gone on with: new tables only. Nodes of the last release go on with it
+ * too, they do not know these tables.
+ */
+export function additionsSince(layout: number, generation: number): readonly string[] {
+  return layout < 2 ? [complianceDdl(schemaOf(generation))] : [];
+}
+
+/** Layout 2. */
+function complianceDdl(schema: string): string {
+  return `
+create table ${schema}.compliance_actions (
+  id text primary key,
+  partition integer not null,
+  kind text,
+  action text,
+  stage text not null,
+  reason text,
+  proposed_by text,
+  proposed_as text,
+  proposed_at bigint,
+  expires_at bigint,
+  decided_by text,
+  decided_as text,
+  decided_at bigint,
+  refusal text,
+  begun_at bigint,
+  ended_at bigint,
+  result text
+);
+create index compliance_actions_newest on ${schema}.compliance_actions (proposed_at desc, id desc);
+create table ${schema}.compliance_holds (
+  id text primary key,
+  partition integer not null,
+  scope_kind text,
+  scope_id text,
+  matter text,
+  placed_by text,
+  placed_at bigint,
+  until bigint,
+  released_at bigint,
+  released_by text
+);
+create index compliance_holds_newest on ${schema}.compliance_holds (placed_at desc, id desc);
+create table ${schema}.compliance_events (
+  sequence bigint primary key,
+  partition integer not null,
+  "offset" bigint not null,
+  at bigint not null,
+  type text not null,
+  subject text not null,
+  actor text not null,
+  role text not null,
+  correlation_id text not null,
+  event text not null
 )`;
 }

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import type { LogId } from '#lib/log';
 import type { Clock } from '#lib/platform';
-import { generationDdl, LAYOUT, schemaOf } from './generation-ddl.js';
+import { additionsSince, generationDdl, LAYOUT, schemaOf } from './generation-ddl.js';
 
 /** A retired generation stays this long for readers that have not looked at the pointer since. */
 export const RETIRED_KEPT_MS = 60_000;
@@ -104,8 +104,17 @@ export async function listGenerations(db: Pool | PoolClient): Promise<readonly G
 export async function ensureLiveGeneration(pool: Pool, logId: LogId, partitions: number): Promise<Generation> {
   return locked(pool, async (client) => {
     const generations = await listGenerations(client);
-    return generations.find(({ state }) => state === 'live') ?? createGeneration(client, generations, 'live', logId, partitions);
+    const live = generations.find(({ state }) => state === 'live');
+    return live === undefined ? createGeneration(client, generations, 'live', logId, partitions) : completed(client, live);
   });
+}
+
+/** A live generation of an older layout gets the tables that it lacks: nothing of what they would hold was folded before. */
+async function completed(client: PoolClient, live: Generation): Promise<Generation> {
+  if (live.layout >= LAYOUT) return live;
+  for (const statement of additionsSince(live.layout, live.n)) await client.query(statement);
+  await client.query('update fabula.projection_generations set layout = $1 where n = $2', [LAYOUT, live.n]);
+  return { ...live, layout: LAYOUT };
 }
 
 /** The generation being built: a rebuild that was interrupted goes on, if it was for this log and layout. */

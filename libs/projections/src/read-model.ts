@@ -130,6 +130,60 @@ export interface EndingStat {
   readonly reached: number;
 }
 
+/** Null in a change: as stored already. Stored null: did not happen. */
+export interface ComplianceActionRow {
+  readonly id: string;
+  readonly kind: string | null;
+  /** JSON of the action, as proposed. */
+  readonly action: string | null;
+  readonly stage: 'proposed' | 'approved' | 'begun' | 'carried-out' | 'refused' | 'withdrawn' | 'expired';
+  readonly reason: string | null;
+  readonly proposedBy: string | null;
+  readonly proposedAs: string | null;
+  readonly proposedAt: number | null;
+  readonly expiresAt: number | null;
+  /** Who approved it, else who refused or withdrew it; a refusal of what was approved takes the approver's place. */
+  readonly decidedBy: string | null;
+  readonly decidedAs: string | null;
+  readonly decidedAt: number | null;
+  /** Why it was refused. */
+  readonly refusal: string | null;
+  readonly begunAt: number | null;
+  readonly endedAt: number | null;
+  /** JSON of what came of it. */
+  readonly result: string | null;
+}
+
+/** Null in a change: as stored already. Stored null: did not happen. */
+export interface ComplianceHoldRow {
+  readonly id: string;
+  readonly scopeKind: string | null;
+  readonly scopeId: string | null;
+  readonly matter: string | null;
+  readonly placedBy: string | null;
+  readonly placedAt: number | null;
+  readonly until: number | null;
+  readonly releasedAt: number | null;
+  /** The action that released it; null beside `releasedAt`: its time was over. */
+  readonly releasedBy: string | null;
+}
+
+/** One event of the stream `compliance/main`. */
+export interface ComplianceEventRow {
+  /** The stream's version after it. */
+  readonly sequence: number;
+  readonly offset: Offset;
+  readonly at: number;
+  readonly type: string;
+  /** Id of the action, the hold or the broken glass. */
+  readonly subject: string;
+  readonly actor: string;
+  readonly role: string;
+  readonly correlationId: string;
+  /** JSON of the event. */
+  readonly event: string;
+}
+
 /** A stream that could not be folded further: held back alone, with every accepted record from there on. */
 export interface ParkedRow {
   readonly stream: StreamId;

@@ -1,4 +1,5 @@
 import type { StreamId } from '#lib/decision';
+import { complianceKind } from './fold-compliance.js';
 import { logKind } from './fold-log-stream.js';
 import { playthroughKind } from './fold-playthrough.js';
 import { storyKind } from './fold-story.js';
@@ -11,6 +12,7 @@ export type StreamKinds = ReadonlyMap<string, StreamKind<unknown>>;
 export const STREAM_KINDS: StreamKinds = new Map<string, StreamKind<unknown>>([
   ['playthrough', playthroughKind as StreamKind<unknown>],
   ['story', storyKind as StreamKind<unknown>],
+  ['compliance', complianceKind as StreamKind<unknown>],
   ['log', logKind as StreamKind<unknown>],
 ]);
 

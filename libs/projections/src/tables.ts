@@ -2,6 +2,9 @@ import type {
   CheckpointRow,
   ChoiceStat,
   CommandRow,
+  ComplianceActionRow,
+  ComplianceEventRow,
+  ComplianceHoldRow,
   EndingStat,
   ParkedRecordRow,
   ParkedRow,
@@ -27,6 +30,9 @@ export interface ReadModelRows {
   readonly choiceStats: Placed<ChoiceStat>;
   readonly passageStats: Placed<PassageStat>;
   readonly endingStats: Placed<EndingStat>;
+  readonly complianceActions: Placed<ComplianceActionRow>;
+  readonly complianceHolds: Placed<ComplianceHoldRow>;
+  readonly complianceEvents: Placed<ComplianceEventRow>;
   readonly parked: Placed<ParkedRow>;
   readonly parkedRecords: Placed<ParkedRecordRow>;
 }
@@ -174,6 +180,81 @@ export const TABLES: { readonly [name in TableName]: Table<ReadModelRows[name]> 
     key: ['storyId', 'versionHash', 'ending', 'partition'],
     columns: { storyId: 'text', versionHash: 'text', ending: 'text', partition, reached: 'int8' },
     onKnown: 'add',
+  },
+  complianceActions: {
+    sql: 'compliance_actions',
+    key: ['id'],
+    columns: {
+      id: 'text',
+      partition,
+      kind: 'text',
+      action: 'text',
+      stage: 'text',
+      reason: 'text',
+      proposedBy: 'text',
+      proposedAs: 'text',
+      proposedAt: 'int8',
+      expiresAt: 'int8',
+      decidedBy: 'text',
+      decidedAs: 'text',
+      decidedAt: 'int8',
+      refusal: 'text',
+      begunAt: 'int8',
+      endedAt: 'int8',
+      result: 'text',
+    },
+    onKnown: 'replace',
+    keptWhenNull: [
+      'kind',
+      'action',
+      'reason',
+      'proposedBy',
+      'proposedAs',
+      'proposedAt',
+      'expiresAt',
+      'decidedBy',
+      'decidedAs',
+      'decidedAt',
+      'refusal',
+      'begunAt',
+      'endedAt',
+      'result',
+    ],
+  },
+  complianceHolds: {
+    sql: 'compliance_holds',
+    key: ['id'],
+    columns: {
+      id: 'text',
+      partition,
+      scopeKind: 'text',
+      scopeId: 'text',
+      matter: 'text',
+      placedBy: 'text',
+      placedAt: 'int8',
+      until: 'int8',
+      releasedAt: 'int8',
+      releasedBy: 'text',
+    },
+    onKnown: 'replace',
+    keptWhenNull: ['scopeKind', 'scopeId', 'matter', 'placedBy', 'placedAt', 'until', 'releasedAt', 'releasedBy'],
+  },
+  complianceEvents: {
+    sql: 'compliance_events',
+    key: ['sequence'],
+    columns: {
+      sequence: 'int8',
+      partition,
+      offset: 'int8',
+      at: 'int8',
+      type: 'text',
+      subject: 'text',
+      actor: 'text',
+      role: 'text',
+      correlationId: 'text',
+      event: 'text',
+    },
+    onKnown: 'impossible',
   },
   parked: {
     sql: 'parked',
