@@ -17,6 +17,9 @@ export function ensureNode() {
   process.exit(2);
 }
 
+/** Steps that run now, side by side; the first has the clock. */
+const running = new Set();
+
 /** Runs a step quietly with a running clock; its output is shown only if it fails. */
 export async function step(title, command, args, options = {}) {
   const started = Date.now();
@@ -26,13 +29,17 @@ export async function step(title, command, args, options = {}) {
   child.stdout.on('data', (data) => (output += data));
   child.stderr.on('data', (data) => (output += data));
   if (!tty) process.stderr.write(`  ${title} …\n`);
-  const clock = setInterval(() => tty && process.stderr.write(`\r  ${title} … ${seconds()} `), 500);
+  running.add(title);
+  const clock = setInterval(() => {
+    if (tty && running.values().next().value === title) process.stderr.write(`\r\x1b[K  ${title} … ${seconds()} `);
+  }, 500);
   const code = await new Promise((resolve) => {
     child.once('error', (error) => ((output += error.message), resolve(1)));
     child.once('exit', (status) => resolve(status ?? 1));
   });
   clearInterval(clock);
-  process.stderr.write(`${tty ? '\r' : ''}  ${code === 0 ? '✓' : '✗'} ${title} (${seconds()})\n`);
+  running.delete(title);
+  process.stderr.write(`${tty ? '\r\x1b[K' : ''}  ${code === 0 ? '✓' : '✗'} ${title} (${seconds()})\n`);
   if (code !== 0) process.stderr.write(`${output}\n`);
   return { ok: code === 0, output };
 }

@@ -28,7 +28,10 @@ const checks = [
 ];
 let passed = 0;
 let failed = 0;
-if (only.length === 0) {
+const skips = [];
+
+/** One after another: some of them use several processors by themselves. */
+async function runChecks() {
   for (const [title, [command, args]] of checks) {
     const { ok } = await step(title, command, args);
     if (ok) passed++;
@@ -36,22 +39,15 @@ if (only.length === 0) {
   }
 }
 
-// The simulation by itself: other specs leave asynchronous hooks behind in the process that they share, which makes each of its promises
-// several times as dear.
-const runs =
-  only.length > 0
-    ? [only]
-    : [['/test/simulation/'], ['--testPathIgnorePatterns=/node_modules/', '--testPathIgnorePatterns=/test/simulation/']];
-const report = path.join(root, 'dist', 'jest-report.json');
-const skips = [];
-for (const args of runs) {
+const jestArguments = (report, args) => ['node_modules/jest/bin/jest.js', '--json', '--outputFile', report, ...args];
+const reportNamed = (name) => {
+  const report = path.join(root, 'dist', `${name}.json`);
   fs.rmSync(report, { force: true });
-  const jest = spawn(node, ['node_modules/jest/bin/jest.js', '--json', '--outputFile', report, ...args], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, FABULA_TEST_BUILT: '1', ...(long ? { FABULA_TEST_LONG: '1' } : {}) },
-  });
-  const code = await new Promise((resolve) => jest.once('exit', (status) => resolve(status ?? 1)));
+  return report;
+};
+const env = { ...process.env, FABULA_TEST_BUILT: '1', ...(long ? { FABULA_TEST_LONG: '1' } : {}) };
+
+function count(report, succeeded) {
   const results = fs.existsSync(report) ? JSON.parse(fs.readFileSync(report, 'utf8')) : undefined;
   for (const file of results?.testResults ?? []) {
     for (const test of file.assertionResults) if (test.status === 'pending' || test.status === 'todo') skips.push(test.fullName);
@@ -59,7 +55,32 @@ for (const args of runs) {
   const before = failed;
   passed += results?.numPassedTests ?? 0;
   failed += results === undefined ? 1 : results.numFailedTests + results.numRuntimeErrorTestSuites;
-  if (code !== 0 && failed === before) failed++;
+  if (!succeeded && failed === before) failed++;
+}
+
+/** By themselves, in one process: other specs would have some of its time. */
+const SIMULATION = ['--runInBand', '/test/simulation/'];
+
+/** Beside the checks, and quietly like them. */
+async function runSimulation() {
+  const report = reportNamed('jest-simulation-report');
+  const { ok } = await step('simulated faults break no promise', node, jestArguments(report, SIMULATION), { env });
+  count(report, ok);
+}
+
+async function runSpecs(args) {
+  const report = reportNamed('jest-report');
+  const jest = spawn(node, jestArguments(report, args), { cwd: root, stdio: ['ignore', 'ignore', 'inherit'], env });
+  const code = await new Promise((resolve) => jest.once('exit', (status) => resolve(status ?? 1)));
+  count(report, code === 0);
+}
+
+if (only.length > 0) await runSpecs(only);
+else {
+  await Promise.all([runChecks(), ...(long ? [] : [runSimulation()])]);
+  // It takes hours, and says how far it is.
+  if (long) await runSpecs(SIMULATION);
+  await runSpecs(['--testPathIgnorePatterns=/node_modules/', '--testPathIgnorePatterns=/test/simulation/']);
 }
 if (skips.length > 0) console.log(`\nSkipped here:\n${skips.map((name) => `  - ${name}`).join('\n')}`);
 console.log(`\n${passed} passed, ${failed} failed, ${skips.length} skipped`);

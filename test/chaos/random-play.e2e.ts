@@ -46,7 +46,7 @@ onEachLog('Random play', ({ log: kind, row }) => {
       const figures = await verified(row(`4 random play: ${story.name}`), () => played(database, log, story));
       expect(figures).toMatchObject({ differences: 0 });
     },
-    isLong ? 1_800_000 : 60_000,
+    isLong ? 1_800_000 : 180_000,
   );
 
   if (!haveStories)

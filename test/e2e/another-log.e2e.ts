@@ -8,6 +8,8 @@ import { eventually } from './expectations.js';
 import { publishStory } from './publish-story.js';
 import { threeDoors } from './small-stories.js';
 
+jest.setTimeout(120_000);
+
 const STORY = 'three-doors';
 
 /** Row 7b of the Kafka issue's table: a database and a log that do not belong together. */
