@@ -10,18 +10,18 @@ import { readRootLeaf } from './bundle/read-json.js';
 import {
   Frontier,
   leafHash,
-  openCheckpointNote,
-  parseVerifierKey,
+  openTrustedNote,
+  parseTrust,
   TILE_HEIGHT,
   type CheckpointNote,
   type Hash,
-  type NoteVerifier,
+  type TrustedKey,
 } from './tlog/index.js';
 import { admits, understood } from './understood.js';
 
 export interface VerifyStoreOptions {
   readonly store: AuditStore;
-  /** The key to trust, `<name>+<id>+<key>`. */
+  /** The key to trust, `<name>+<id>+<key>`, or a whole trust policy with replaced keys and their limits. */
   readonly vkey: string;
   /** With the event log, every leaf is derived again from its record. */
   readonly log?: EventLog;
@@ -50,14 +50,15 @@ export interface StoreReport {
 }
 
 const NOTES = 500;
+const nameOf = (keys: readonly TrustedKey[]): string => keys[0]?.verifier.name ?? '';
 
 /**
  * Looks for tampering in the store: every tree is derived again from stored bytes and compared with its stored hashes, its head and every
  * signed note; with the event log every leaf is derived again from its record. One pass per tree.
- * @throws MalformedKey for an unusable key; the store's own errors when it cannot be read
+ * @throws MalformedKey, MalformedTrust for an unusable key; the store's own errors when it cannot be read
  */
 export async function verifyStore(options: VerifyStoreOptions): Promise<StoreReport> {
-  const verifier = parseVerifierKey(options.vkey);
+  const keys = parseTrust(options.vkey);
   const findings = new Findings();
   const trees: StoreReport['trees'][number][] = [];
   const heads = await options.store.heads();
@@ -66,9 +67,9 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<StoreRep
   for (const log of wanted) {
     const head = heads.find((one) => one.log === log);
     if (head === undefined) findings.add('TRUNCATION', `the tree ${log} is missing`, { tree: log });
-    else trees.push(await new TreeCheck(options, verifier, findings, head).run());
+    else trees.push(await new TreeCheck(options, keys, findings, head).run());
   }
-  for (const text of options.outsideNotes ?? []) await compareOutside(options.store, verifier, findings, heads, text);
+  for (const text of options.outsideNotes ?? []) await compareOutside(options.store, keys, findings, heads, text);
   const notShown: string[] = [];
   if (options.log === undefined) notShown.push('that leaves tell of the records in the log: give the log');
   if (options.outsideNotes === undefined) notShown.push('that the store as a whole was not set back: give notes kept outside it');
@@ -85,7 +86,7 @@ class TreeCheck {
 
   constructor(
     private readonly options: VerifyStoreOptions,
-    private readonly verifier: NoteVerifier,
+    private readonly keys: readonly TrustedKey[],
     private readonly findings: Findings,
     private readonly head: AuditHead,
   ) {}
@@ -141,8 +142,8 @@ class TreeCheck {
     const { log, logId } = this.head;
     const at = { tree: log, index: String(note.size) };
     try {
-      const opened = openCheckpointNote(note.note, [this.verifier]);
-      if (opened.origin === originOf(this.verifier.name, logId, log) && opened.size === note.size && opened.root.equals(note.root))
+      const opened = openTrustedNote(note.note, this.keys);
+      if (opened.origin === originOf(nameOf(this.keys), logId, log) && opened.size === note.size && opened.root.equals(note.root))
         return opened;
       this.findings.add('SIGNATURE', `the note of ${log} kept for size ${note.size} says something else`, at);
     } catch (error) {
@@ -288,14 +289,14 @@ async function* deriveLeaves(log: EventLog, releases: Releases, logId: string, p
 
 async function compareOutside(
   store: AuditStore,
-  verifier: NoteVerifier,
+  keys: readonly TrustedKey[],
   findings: Findings,
   heads: readonly AuditHead[],
   text: string,
 ): Promise<void> {
   let outside: CheckpointNote;
   try {
-    outside = openCheckpointNote(text, [verifier]);
+    outside = openTrustedNote(text, keys);
   } catch (error) {
     findings.add(
       'SIGNATURE',
@@ -304,7 +305,7 @@ async function compareOutside(
     );
     return;
   }
-  const head = heads.find(({ log, logId }) => originOf(verifier.name, logId, log) === outside.origin);
+  const head = heads.find(({ log, logId }) => originOf(nameOf(keys), logId, log) === outside.origin);
   if (head === undefined) {
     findings.add('TRUNCATION', `the store has no tree ${outside.origin}`, {});
     return;

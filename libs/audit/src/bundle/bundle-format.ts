@@ -28,6 +28,8 @@ export interface ExportDescription {
   /** Event log whose records these leaves are of. */
   readonly logId: string;
   readonly vkey: string;
+  /** The trust policy, when keys were replaced: the same key and those before it with their limits. */
+  readonly trust?: string;
   /** ms since the epoch. */
   readonly createdAt: string;
   readonly trees: readonly ExportedTree[];

@@ -66,6 +66,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
     id: text(value['id'], 'id'),
     logId: text(value['logId'], 'logId'),
     vkey: text(value['vkey'], 'vkey'),
+    ...(value['trust'] === undefined ? {} : { trust: text(value['trust'], 'trust') }),
     createdAt: decimal(value['createdAt'], 'createdAt'),
     trees,
   };

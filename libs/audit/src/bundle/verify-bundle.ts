@@ -7,12 +7,13 @@ import {
   Frontier,
   leafHash,
   leafIndex,
-  openCheckpointNote,
   openNote,
-  parseVerifierKey,
+  openTrustedNote,
+  parseTrust,
+  vouches,
   type CheckpointNote,
   type Hash,
-  type NoteVerifier,
+  type TrustedKey,
 } from '../tlog/index.js';
 import {
   BAGIT,
@@ -30,7 +31,10 @@ import { Malformed, readDescription, readHash, readRootLeaf, readTreeProof } fro
 import { MalformedTar, readTar, type TarMember } from './tar.js';
 
 export interface VerifyOptions {
-  /** The key to trust, `<name>+<id>+<key>`; without it the bundle's own key is used, which proves only that the bundle agrees with itself. */
+  /**
+   * The key to trust, `<name>+<id>+<key>`, or a whole trust policy with replaced keys and their limits; without it the bundle's own is used,
+   * which proves only that the bundle agrees with itself.
+   */
   readonly vkey?: string;
   /** Signed notes that were kept from earlier: the bundle must continue them. */
   readonly previousNotes?: readonly string[];
@@ -73,10 +77,10 @@ export type BundleSource = string | AsyncIterable<Uint8Array>;
 
 /**
  * Verifies a bundle on its own bytes, without Fabula, database or network: one streaming pass, memory O(log n). Never throws for what the
- * bundle holds; rejects only when it cannot be read, and with MalformedKey or MalformedNote for unusable options.
+ * bundle holds; rejects only when it cannot be read, and with MalformedKey, MalformedTrust or MalformedNote for unusable options.
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions = {}): Promise<BundleReport> {
-  const trusted = options.vkey === undefined ? undefined : parseVerifierKey(options.vkey);
+  const trusted = options.vkey === undefined ? undefined : parseTrust(options.vkey);
   const verification = new Verification(trusted, options.previousNotes ?? []);
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 18 }) : source;
   await verification.run(input);
@@ -89,11 +93,11 @@ class Verification {
   private readonly hashes = new Map<string, string>();
   private bytes = 0;
   private description: ExportDescription | undefined;
-  private verifier: NoteVerifier | undefined;
+  private keys: readonly TrustedKey[] = [];
   private rootNote: CheckpointNote | undefined;
 
   constructor(
-    private readonly trusted: NoteVerifier | undefined,
+    private readonly trusted: readonly TrustedKey[] | undefined,
     private readonly previous: readonly string[],
   ) {}
 
@@ -153,7 +157,7 @@ class Verification {
       findingsTotal: findings.total,
       exportId: description?.id ?? null,
       logId: description?.logId ?? null,
-      vkey: this.verifier?.vkey ?? null,
+      vkey: this.keys[0]?.verifier.vkey ?? null,
       keyTrusted: this.trusted === undefined ? 'from-the-bundle' : 'given',
       trees: this.reports,
       bytes: this.bytes,
@@ -180,15 +184,10 @@ class Verification {
   private describe(bytes: Buffer): void {
     this.description = readDescription(bytes);
     try {
-      this.verifier = this.trusted ?? parseVerifierKey(this.description.vkey);
+      this.keys = this.trusted ?? parseTrust(this.description.trust ?? this.description.vkey);
     } catch {
       // Said below, with the place.
-      this.findings.add('SIGNATURE', 'the key in export.json is not a verifier key', { file: 'data/export.json' });
-    }
-    if (this.trusted !== undefined && this.trusted.vkey !== this.description.vkey) {
-      this.findings.add('SIGNATURE', `the bundle names another key than the trusted one: ${this.description.vkey}`, {
-        file: 'data/export.json',
-      });
+      this.findings.add('SIGNATURE', 'the keys in export.json are not verifier keys', { file: 'data/export.json' });
     }
   }
 
@@ -203,12 +202,12 @@ class Verification {
   }
 
   private origin(tree: string): string {
-    return `${this.verifier?.name ?? ''}/${this.description?.logId ?? ''}/${tree}`;
+    return `${this.keys[0]?.verifier.name ?? ''}/${this.description?.logId ?? ''}/${tree}`;
   }
 
   private note(bytes: Buffer | string, where: Place, origin: string): CheckpointNote | undefined {
     try {
-      const note = openCheckpointNote(bytes, this.verifier === undefined ? [] : [this.verifier]);
+      const note = openTrustedNote(bytes, this.keys);
       if (note.origin === origin) return note;
       this.findings.add('SIGNATURE', `this note is of ${note.origin}, not of ${origin}`, where);
     } catch (error) {
@@ -392,7 +391,7 @@ class Verification {
 
   private quietly(text: string): CheckpointNote | undefined {
     try {
-      return openCheckpointNote(text, this.verifier === undefined ? [] : [this.verifier]);
+      return openTrustedNote(text, this.keys);
     } catch {
       // The caller says what an unreadable note means there.
       return undefined;
@@ -417,9 +416,12 @@ class Verification {
   private openManifestNote(bytes: Buffer, manifest: Buffer): void {
     const where = { file: 'MANIFEST.note' };
     try {
-      const note = openNote(bytes, this.verifier === undefined ? [] : [this.verifier]);
+      const size = this.rootNote?.size ?? 0n;
+      const keys = this.keys.filter((key) => vouches(key, 'root', size));
+      const verifiers = keys.map(({ verifier }) => verifier);
+      const note = openNote(bytes, verifiers);
       const sha256 = createHash('sha256').update(manifest).digest('hex');
-      if (note.text !== manifestStatement(this.verifier?.name ?? '', sha256)) {
+      if (note.text !== manifestStatement(this.keys[0]?.verifier.name ?? '', sha256)) {
         this.findings.add('MANIFEST', 'the manifest is not the one that was signed', { file: 'manifest-sha256.txt' });
       }
     } catch (error) {

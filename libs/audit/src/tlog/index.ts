@@ -5,3 +5,4 @@ export * from './frontier.js';
 export * from './tile.js';
 export * from './note.js';
 export * from './checkpoint-note.js';
+export * from './trusted-keys.js';
