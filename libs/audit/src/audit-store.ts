@@ -108,6 +108,8 @@ export interface AuditStore {
   /** The shortest run of leaves of a tree that holds every one with from ≤ time < to; undefined when there is none. */
   timeSpan(log: LogName, from: number, to: number): Promise<{ readonly from: bigint; readonly to: bigint } | undefined>;
   latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined>;
+  /** The newest note of each tree that there is and that has one. */
+  latestNotes(logId: LogId): Promise<readonly KeptNote[]>;
   /** Notes of that tree with size > above, smallest first, at most `limit`. */
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;
   /** Notes that the root tree of that event log holds, by their index there from `from` on, at most `limit`. */

@@ -119,6 +119,56 @@ describe('the notary', () => {
     expect(b.store.keptNotes).toHaveLength(count);
   });
 
+  it('asks two questions for all trees while nothing grows, and looks again at what grew, is due or was changed', async () => {
+    const b = bench(30);
+    await b.grow(20);
+    const asked: string[] = [];
+    const keeper = Object.assign(new MemoryKeeper(), {
+      newest: (log: string) => (asked.push(`keeper ${log}`), b.keeper.newest(log)),
+      keep: (log: string, note: string) => b.keeper.keep(log, note),
+    });
+    const notary = b.notary({ store: counting(b.store, asked), keeper });
+    const round = async (): Promise<readonly string[]> => {
+      asked.length = 0;
+      await notary.sign();
+      return [...asked];
+    };
+    await round();
+    // What it signed it looks at once more.
+    expect(await round()).toContain('keeper p1');
+    expect(await round()).toEqual(['heads', 'latestNotes']);
+    const statuses = notary.status();
+    expect(statuses.map(({ state }) => state)).toEqual(['current', 'current', 'current']);
+
+    await b.grow(1);
+    const before = b.store.keptNotes.length;
+    await round();
+    expect(b.store.keptNotes.length).toBeGreaterThan(before);
+    await round();
+    expect(await round()).toEqual(['heads', 'latestNotes']);
+
+    b.clock.time += 600_000;
+    expect(await round()).toContain('republish');
+    await round();
+    expect(await round()).toEqual(['heads', 'latestNotes']);
+
+    // A note in place of the one that was checked.
+    const place = b.store.keptNotes.findLastIndex(({ log }) => log === 'p1');
+    const honest = b.store.keptNotes[place]!;
+    b.store.keptNotes[place] = { ...honest, root: leafHash(Buffer.from('x')) };
+    await round();
+    expect(problems(notary)).toEqual([undefined, 'NOTE_DISAGREES', undefined]);
+    b.store.keptNotes[place] = honest;
+    notary.resume();
+    await round();
+    expect(problems(notary)).toEqual([undefined, undefined, undefined]);
+    // The whole store set back, while it runs.
+    const older = b.store.keptNotes.splice(place);
+    await round();
+    expect(problems(notary)).toContain('NOTE_DISAGREES');
+    b.store.keptNotes.push(...older);
+  });
+
   it('never signs a tree whose stored bytes contradict it, and says where', async () => {
     const cases: [string, (b: Bench) => void, RegExp][] = [
       ['a leaf changed since the last note', (b) => flip(b.store.trees.get('p0')!.leaves.at(-2)!.bytes), /leaf \d+ has another hash/],
@@ -268,6 +318,19 @@ function structuredCloneStore(store: MemoryAuditStore): MemoryAuditStore {
   }
   copy.keptNotes.push(...store.keptNotes);
   return copy;
+}
+/** A store that writes down what it was asked for. */
+function counting(store: MemoryAuditStore, asked: string[]): AuditStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      return (...given: unknown[]) => {
+        asked.push(String(name));
+        return (value as (...all: unknown[]) => unknown).apply(target, given);
+      };
+    },
+  });
 }
 /** A store whose n-th call, and every one after it, fails. */
 function crashing(store: MemoryAuditStore, at: number): AuditStore {

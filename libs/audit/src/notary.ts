@@ -64,6 +64,8 @@ export function originOf(name: string, logId: LogId, log: LogName): string {
  */
 export class Notary {
   private readonly statuses = new Map<LogName, NotaryStatus>();
+  /** Trees that have not grown since their newest note, and that note, checked: while both stay so there is nothing to do. */
+  private readonly settled = new Map<LogName, Pick<KeptNote, 'size' | 'root' | 'note'> | 'empty'>();
 
   constructor(private readonly options: NotaryOptions) {
     if (new Set(options.signers.map(({ name }) => name)).size !== 1) throw new RangeError('the keys of one audit bear one name');
@@ -97,8 +99,10 @@ export class Notary {
   async sign(): Promise<void> {
     const { store, logId } = this.options;
     const unsigned: Derived[] = [];
+    const quiet = await this.quiet();
     let asked: Promise<readonly AuditHead[]> | undefined;
     for (const log of this.logs()) {
+      if (quiet.has(log)) continue;
       await this.guarded(log, async () => {
         const known = (await (asked ??= store.heads())).find((head) => head.log === log);
         // Whoever records what is looked at makes the access log's tree; until then there is none to sign.
@@ -107,6 +111,7 @@ export class Notary {
         if (grown !== undefined) unsigned.push(grown);
       });
     }
+    if (quiet.has('root') && unsigned.length === 0) return;
     await this.guarded('root', async () => {
       const root = await store.open('root', logId);
       if (root.logId !== logId) throw otherLog(root, logId);
@@ -128,6 +133,31 @@ export class Notary {
     });
   }
 
+  /** Trees that stand as they were left, with the note that was checked then, which is not due again: two questions for all of them. */
+  private async quiet(): Promise<ReadonlySet<LogName>> {
+    const { store, logId, clock, republishMs = DEFAULT_REPUBLISH_MS } = this.options;
+    const quiet = new Set<LogName>();
+    if (this.settled.size === 0) return quiet;
+    try {
+      const [heads, notes] = await Promise.all([store.heads(), store.latestNotes(logId)]);
+      if (heads.every(({ log }) => log !== 'access')) quiet.add('access');
+      for (const head of heads) {
+        const known = this.settled.get(head.log);
+        if (known === undefined || head.logId !== logId) continue;
+        const note = notes.find(({ log }) => log === head.log);
+        const same =
+          known === 'empty'
+            ? note === undefined && head.size === 0n
+            : note?.note === known.note && note.size === known.size && note.root.equals(known.root) && head.size === known.size;
+        if (same && (note === undefined || clock.now() - note.publishedAt < republishMs)) quiet.add(head.log);
+      }
+    } catch {
+      // Looking at each tree meets the same, and says so of each.
+      quiet.clear();
+    }
+    return quiet;
+  }
+
   /** The tree's derived size and root when it has grown since its newest note; checks that note first. */
   private async grown(head: AuditHead): Promise<Derived | undefined> {
     const { store, logId, clock } = this.options;
@@ -147,6 +177,7 @@ export class Notary {
         if ((await this.rederived(head, newest, false)) === undefined) return this.behind(newest);
         await store.republish(log, logId, newest.size, now);
       }
+      this.settled.set(log, newest ?? 'empty');
       this.report({ log, state: newest === undefined ? 'idle' : 'current', size: head.size, signedAt: newest?.signedAt ?? null });
       return undefined;
     }
@@ -279,6 +310,7 @@ export class Notary {
     try {
       await work();
     } catch (error) {
+      this.settled.delete(log);
       const stopped = error instanceof AuditStopped;
       const problem = stopped
         ? { code: error.code, message: error.message, remedy: error.remedy }

@@ -118,6 +118,9 @@ export class MemoryAuditStore implements AuditStore {
   latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined> {
     return Promise.resolve(this.notesOf(log, logId).at(-1));
   }
+  latestNotes(logId: LogId): Promise<readonly KeptNote[]> {
+    return Promise.resolve([...this.trees.keys()].flatMap((log) => this.notesOf(log, logId).at(-1) ?? []));
+  }
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]> {
     const notes = this.notesOf(log, logId).filter(({ size }) => size > above);
     return Promise.resolve(notes.slice(0, limit));

@@ -94,6 +94,18 @@ export class PostgresAuditStore implements AuditStore {
     return rows[0] === undefined ? undefined : noteOf(rows[0]);
   }
 
+  async latestNotes(logId: LogId): Promise<readonly KeptNote[]> {
+    // By jumps through the key: notes become many.
+    const { rows } = await this.pool.query<NoteRow>({
+      name: 'audit-latest-notes',
+      text: `select newest.* from fabula.audit_heads head cross join lateral (
+               select ${NOTE} from fabula.audit_notes where log_id = $1 and log = head.log order by size desc limit 1
+             ) newest`,
+      values: [logId],
+    });
+    return rows.map(noteOf);
+  }
+
   async notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]> {
     const { rows } = await this.pool.query<NoteRow>(
       `select ${NOTE} from fabula.audit_notes where log_id = $1 and log = $2 and size > $3 order by size limit $4`,
