@@ -9,7 +9,7 @@ export class TermBlocks1795000001600 implements MigrationInterface {
       create table fabula.audit_term_blocks (
         log smallint not null,
         block bigint not null check (block >= 0),
-        summary bytea not null check (octet_length(summary) between 5 and 171525),
+        summary bytea not null check (octet_length(summary) between 41 and 172581),
         frontier bytea not null check (octet_length(frontier) % 32 = 0),
         primary key (log, block)
       )`);

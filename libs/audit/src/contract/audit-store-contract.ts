@@ -4,6 +4,7 @@ import type { ExportJob } from '../export-job.js';
 import { playthroughStream, type SearchHit, type SearchQuery } from '../search.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { history, writtenHistory } from '../testing/histories.js';
+import type { TermBlock } from '../terms/index.js';
 import { leafHash } from '../tlog/index.js';
 import type { Leaf } from '../leaf.js';
 
@@ -156,6 +157,51 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       expect(hits).toBeGreaterThan(50);
       for (const hit of await found(store, { playthroughId: 'reader-3' }, 7)) {
         expect((JSON.parse(hit.bytes.toString()) as Leaf).envelope?.stream).toBe(playthroughStream('reader-3'));
+      }
+    });
+
+    it('keeps summaries of blocks, the newest of each, until the tree is forgotten', async () => {
+      await store.open('p0', 'log-a');
+      await store.open('p1', 'log-a');
+      const block = (n: number, text = 'x'): TermBlock => ({
+        block: BigInt(n),
+        summary: Buffer.from(`summary ${text}`.padEnd(41)),
+        frontier: Array.from({ length: n % 3 }, () => leafHash(Buffer.from(text))),
+      });
+      const keep = (...blocks: TermBlock[]): Promise<void> => store.transact('p0', (transaction) => transaction.keepTermBlocks(blocks));
+      await keep(block(0), block(1), block(5));
+      await keep(block(1, 'y'));
+      await keep();
+      expect(await store.termBlocks('p0', [5n, 2n, 1n])).toEqual([block(5), undefined, block(1, 'y')]);
+      expect(await store.termBlocks('p0', [])).toEqual([]);
+      expect(await store.termBlocks('p1', [0n])).toEqual([undefined]);
+      expect(await store.lastTermBlock('p0', 5n)).toEqual(block(1, 'y'));
+      expect(await store.lastTermBlock('p0', 6n)).toEqual(block(5));
+      expect(await store.lastTermBlock('p0', 0n)).toBeUndefined();
+      const failing = store.transact('p0', async (transaction) => {
+        await transaction.keepTermBlocks([block(7)]);
+        throw new Error('power cut');
+      });
+      await expect(failing).rejects.toThrow('power cut');
+      expect(await store.lastTermBlock('p0', 9n)).toEqual(block(5));
+      await store.forget('p0');
+      expect(await store.lastTermBlock('p0', 9n)).toBeUndefined();
+    });
+
+    it('names the run of leaves in a time', async () => {
+      const { log } = await writtenHistory(24, 20, 1);
+      await new Auditor({ log, store, timers: noTimers }).catchUp(0);
+      const all = await leavesOf(store);
+      const times = all.map(({ time }) => time);
+      for (const [from, to] of [
+        [times[10], times[40]],
+        [0, times[0]],
+        [times[5], times[5]],
+        [times[3], Number.MAX_SAFE_INTEGER],
+      ] as [number, number][]) {
+        const inside = all.filter(({ time }) => time >= from && time < to);
+        const expected = inside.length === 0 ? undefined : { from: inside[0]?.index, to: (inside.at(-1)?.index ?? 0n) + 1n };
+        expect(await store.timeSpan('p0', from, to)).toEqual(expected);
       }
     });
 

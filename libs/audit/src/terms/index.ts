@@ -5,9 +5,11 @@ export {
   blocksOf,
   decodeSummary,
   encodeSummary,
+  markOf,
   MAX_SUMMARY_BYTES,
   positionsOf,
   termKey,
+  type BlockLeaf,
   type Summary,
 } from './term-block.js';
 export { TermTree, type FilledBlock, type TermBlock } from './term-tree.js';

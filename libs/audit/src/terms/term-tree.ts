@@ -1,6 +1,6 @@
 import { Frontier, leafHash, type Hash } from '../tlog/index.js';
-import { termsOfLeaf, type Term } from './leaf-terms.js';
-import { BLOCK_LEAVES, encodeSummary } from './term-block.js';
+import { termsOfLeaf } from './leaf-terms.js';
+import { BLOCK_LEAVES, encodeSummary, type BlockLeaf } from './term-block.js';
 
 /** The summary of a full block, and the tree over the summaries up to and with it. */
 export interface TermBlock {
@@ -22,7 +22,7 @@ export interface FilledBlock extends TermBlock {
 export class TermTree {
   private readonly summaries: Frontier;
   private block = new Frontier();
-  private terms: (readonly Term[])[] = [];
+  private leaves: BlockLeaf[] = [];
 
   /** `blocks` full ones came before; `frontier`: hashes of `cover(0, blocks)`. @throws RangeError when they do not fit each other */
   constructor(blocks = 0n, frontier: readonly Hash[] = []) {
@@ -37,20 +37,20 @@ export class TermTree {
   /** Takes the next leaf; answers the block that it completes. */
   append(bytes: Buffer, hash: Hash): FilledBlock | undefined {
     this.block.append(hash);
-    this.terms.push(termsOfLeaf(bytes));
-    if (this.terms.length < BLOCK_LEAVES) return undefined;
+    this.leaves.push({ hash, terms: termsOfLeaf(bytes) });
+    if (this.leaves.length < BLOCK_LEAVES) return undefined;
     const summary = this.partial() as Buffer;
     const salt = this.block.root();
     const block = this.summaries.size as bigint;
     this.summaries.append(leafHash(summary));
     this.block = new Frontier();
-    this.terms = [];
+    this.leaves = [];
     return { block, salt, summary, frontier: this.summaries.hashes };
   }
 
   /** The summary of the block that is not full; undefined when there is none. */
   partial(): Buffer | undefined {
-    return this.terms.length === 0 ? undefined : encodeSummary(this.block.root(), this.terms);
+    return this.leaves.length === 0 ? undefined : encodeSummary(this.block.root(), this.leaves);
   }
 
   root(): Hash {

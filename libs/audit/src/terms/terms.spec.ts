@@ -8,6 +8,7 @@ import {
   blocksOf,
   decodeSummary,
   encodeSummary,
+  markOf,
   MAX_SUMMARY_BYTES,
   positionsOf,
   termsOfLeaf,
@@ -17,8 +18,8 @@ import {
 
 const word = fc.string({ minLength: 1, maxLength: 12 }).filter((text) => !text.includes('\0'));
 const term = fc.record({ type: fc.constantFrom('stream', 'actor', 'correlation', 'story'), value: word }) as fc.Arbitrary<Term>;
-const leafTerms = fc.array(fc.array(term, { maxLength: 6 }), { minLength: 1, maxLength: 40 });
-const salt = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes));
+const hash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes): Buffer => Buffer.from(bytes));
+const blockLeaves = fc.array(fc.record({ hash, terms: fc.array(term, { maxLength: 6 }) }), { minLength: 1, maxLength: 40 });
 const bytesOf = (n: number, terms: readonly Term[]): Buffer => {
   const one = (type: Term['type']): string | undefined => terms.find((each) => each.type === type)?.value;
   const leaf = {
@@ -34,15 +35,16 @@ const bytesOf = (n: number, terms: readonly Term[]): Buffer => {
 describe('The summary of a block', () => {
   it('lists for every term exactly the leaves that have it, and nothing for others', () => {
     fc.assert(
-      fc.property(leafTerms, salt, term, (leaves, of, other) => {
+      fc.property(blockLeaves, hash, term, (leaves, of, other) => {
         const summary = decodeSummary(encodeSummary(of, leaves));
         if (summary === undefined) throw new Error('not read back');
-        expect(summary.leaves).toBe(leaves.length);
-        for (const wanted of [...leaves.flat(), other]) {
-          const expected = leaves.flatMap((terms, i) =>
+        expect(summary.salt).toEqual(of);
+        expect(summary.marks).toEqual(leaves.map((leaf) => markOf(leaf.hash)));
+        for (const wanted of [...leaves.flatMap(({ terms }) => terms), other]) {
+          const expected = leaves.flatMap(({ terms }, i) =>
             terms.some(({ type, value }) => type === wanted.type && value === wanted.value) ? [i] : [],
           );
-          expect(positionsOf(summary, of, wanted)).toEqual(expected);
+          expect(positionsOf(summary, wanted)).toEqual(expected);
         }
       }),
     );
@@ -50,7 +52,7 @@ describe('The summary of a block', () => {
 
   it('has one spelling: bytes that are read are what would be written, all others are refused', () => {
     fc.assert(
-      fc.property(leafTerms, salt, fc.nat(), fc.integer({ min: 1, max: 255 }), (leaves, of, at, flip) => {
+      fc.property(blockLeaves, hash, fc.nat(), fc.integer({ min: 1, max: 255 }), (leaves, of, at, flip) => {
         const bytes = encodeSummary(of, leaves);
         const changed = Buffer.from(bytes);
         changed[at % bytes.length]! ^= flip;
@@ -58,31 +60,37 @@ describe('The summary of a block', () => {
         if (read === undefined) return;
         const keys = [...read.positions.keys()];
         expect(keys).toEqual(keys.toSorted());
-        expect(5 + [...read.positions.values()].reduce((sum, places) => sum + 9 + places.length, 0)).toBe(changed.length);
+        expect(37 + 4 * read.marks.length + [...read.positions.values()].reduce((sum, places) => sum + 9 + places.length, 0)).toBe(
+          changed.length,
+        );
         for (const places of read.positions.values()) {
           expect(places.length).toBeGreaterThan(0);
           expect(places).toEqual([...new Set(places)].toSorted((a, b) => a - b));
-          expect(places.at(-1)).toBeLessThan(read.leaves);
+          expect(places.at(-1)).toBeLessThan(read.marks.length);
         }
       }),
     );
-    const bytes = encodeSummary(Buffer.alloc(32), [[{ type: 'actor', value: 'a' }], []]);
-    for (const wrong of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.from([0])]), Buffer.alloc(0), Buffer.alloc(5)])
+    const bytes = encodeSummary(Buffer.alloc(32), [
+      { hash: Buffer.alloc(32, 7), terms: [{ type: 'actor', value: 'a' }] },
+      { hash: Buffer.alloc(32, 8), terms: [] },
+    ]);
+    for (const wrong of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.from([0])]), Buffer.alloc(0), Buffer.alloc(41)])
       expect(decodeSummary(wrong)).toBeUndefined();
   });
 
   it('keeps one term unrecognisable from block to block, and tells types apart', () => {
-    const leaves = [[{ type: 'actor', value: 'x' } as const]];
+    const leaves = [{ hash: Buffer.alloc(32), terms: [{ type: 'actor', value: 'x' } as const] }];
     expect(encodeSummary(Buffer.alloc(32, 1), leaves)).not.toEqual(encodeSummary(Buffer.alloc(32, 2), leaves));
     const summary = decodeSummary(encodeSummary(Buffer.alloc(32), leaves));
-    expect(summary && positionsOf(summary, Buffer.alloc(32), { type: 'story', value: 'x' })).toEqual([]);
+    expect(summary && positionsOf(summary, { type: 'story', value: 'x' })).toEqual([]);
   });
 
   it('of the fullest block fits its bound', () => {
-    const full = Array.from({ length: BLOCK_LEAVES }, (_, i) =>
-      Array.from({ length: 67 }, (__, n): Term => ({ type: 'story', value: `${i}-${n}` })),
-    );
-    expect(encodeSummary(Buffer.alloc(32), full).length).toBeLessThanOrEqual(MAX_SUMMARY_BYTES);
+    const full = Array.from({ length: BLOCK_LEAVES }, (_, i) => ({
+      hash: Buffer.alloc(32, i),
+      terms: Array.from({ length: 67 }, (__, n): Term => ({ type: 'story', value: `${i}-${n}` })),
+    }));
+    expect(encodeSummary(Buffer.alloc(32), full).length).toBe(MAX_SUMMARY_BYTES);
     expect(decodeSummary(encodeSummary(Buffer.alloc(32), full))?.positions.size).toBe(256 * 67);
   });
 });
