@@ -1,8 +1,7 @@
 import { isLong } from '../support/requirement.js';
 import { progress, verified } from '../support/verification.js';
 import { Arena } from './arena.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd } from './crowd.js';
+import { countsOf, type Crowd, crowdOf } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -47,17 +46,7 @@ onEachLog('64 clients that fight over 8 playthroughs through several servers', (
     async () => {
       const history = new History();
       const figures = await verified(row('5 contention'), async () => {
-        crowd = new Crowd({
-          problem: () => arena.problem(),
-          ...{
-            urls: () => arena.urls(),
-            readers: await arena.readers(PLAYTHROUGHS),
-            devices: CLIENTS,
-            storyId: chaosStory.id,
-            seed: 5,
-            history,
-          },
-        });
+        crowd = await crowdOf(arena, { readers: PLAYTHROUGHS, devices: CLIENTS, seed: 5, history });
         const begun = performance.now();
         await crowd.start();
         const report = progress(row('5 contention'));

@@ -1,5 +1,6 @@
 import { Random } from '../simulation/random.js';
-import { CHOICES } from './chaos-story.js';
+import type { Arena } from './arena.js';
+import { chaosStory, CHOICES } from './chaos-story.js';
 import { commands, Network, type Command, type Seen } from './device.js';
 import type { History } from './history.js';
 
@@ -191,6 +192,20 @@ export class Crowd {
     const urls = this.options.urls();
     return urls.length === 0 ? 'http://127.0.0.1:9' : random.pick(urls);
   }
+}
+
+/** So many readers of an arena's story; give it up when a server of the arena ends by itself. */
+export async function crowdOf(
+  arena: Arena,
+  { readers, ...options }: Omit<CrowdOptions, 'problem' | 'urls' | 'readers' | 'storyId'> & { readonly readers: number },
+): Promise<Crowd> {
+  return new Crowd({
+    ...options,
+    problem: () => arena.problem(),
+    urls: () => arena.urls(),
+    readers: await arena.readers(readers),
+    storyId: chaosStory.id,
+  });
 }
 
 export function countsOf(history: History): string {

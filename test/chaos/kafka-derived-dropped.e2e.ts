@@ -6,8 +6,7 @@ import { isLong } from '../support/requirement.js';
 import { verified } from '../support/verification.js';
 import { Arena } from './arena.js';
 import { appendPast } from './bulk-history.js';
-import { chaosStory } from './chaos-story.js';
-import { Crowd } from './crowd.js';
+import { type Crowd, crowdOf } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -51,10 +50,7 @@ describeWithOwnKafka('When every derived table was dropped', () => {
         const beside = await arena.log.open();
         await appendPast(beside, PAST.playthroughs, PAST.turns).finally(() => beside.close());
         const history = new History();
-        crowd = new Crowd({
-          ...{ problem: () => arena.problem(), urls: () => arena.urls(), readers: await arena.readers(READERS) },
-          ...{ devices: DEVICES, storyId: chaosStory.id, seed: 21, history },
-        });
+        crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: 21, history });
         await crowd.start();
         await crowd.turns(TURNS, 600_000);
         await crowd.stop();

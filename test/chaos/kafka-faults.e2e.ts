@@ -8,8 +8,7 @@ import { progress, verified } from '../support/verification.js';
 import { Random } from '../simulation/random.js';
 import { Arena, until } from './arena.js';
 import { KafkaArenaLog } from './arena-log.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd, pause } from './crowd.js';
+import { countsOf, type Crowd, crowdOf, pause } from './crowd.js';
 import { checkDerived, positionsOf, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -69,10 +68,7 @@ describeWithOwnKafka('A network that fails between a process and a broker', () =
       const history = new History();
       const figures = await verified(ROW, async () => {
         const log = await arena.log.open();
-        crowd = new Crowd({
-          ...{ problem: () => arena.problem(), urls: () => arena.urls(), readers: await arena.readers(READERS), devices: DEVICES },
-          ...{ storyId: chaosStory.id, seed: SEED, history, habits: HABITS },
-        });
+        crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: SEED, history, habits: HABITS });
         await crowd.start();
         const random = new Random(SEED);
         const report = progress(ROW);

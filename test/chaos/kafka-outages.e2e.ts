@@ -5,8 +5,7 @@ import { progress, verified } from '../support/verification.js';
 import { Random } from '../simulation/random.js';
 import { Arena, until } from './arena.js';
 import { KafkaArenaLog } from './arena-log.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd, pause } from './crowd.js';
+import { countsOf, type Crowd, crowdOf, pause } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -76,10 +75,7 @@ describeWithOwnKafka('Brokers, servers and Postgres that are killed, frozen and 
     async () => {
       const history = new History();
       const figures = await verified(ROW, async () => {
-        crowd = new Crowd({
-          ...{ problem: () => arena.problem(), urls: () => arena.urls(), readers: await arena.readers(READERS), devices: DEVICES },
-          ...{ storyId: chaosStory.id, seed: SEED, history, habits: HABITS },
-        });
+        crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: SEED, history, habits: HABITS });
         await crowd.start();
         const report = progress(ROW);
         const outages = drawn(new Random(SEED));

@@ -2,8 +2,7 @@ import { describeWithOwnKafka } from '../support/kafka.js';
 import { isLong } from '../support/requirement.js';
 import { progress, verified } from '../support/verification.js';
 import { Arena, until } from './arena.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd, pause } from './crowd.js';
+import { countsOf, type Crowd, crowdOf, pause } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -67,16 +66,7 @@ describeWithOwnKafka('When servers join and leave under load', () => {
     async () => {
       const figures = await verified(ROW, async () => {
         const history = new History();
-        crowd = new Crowd({
-          problem: () => arena.problem(),
-          urls: () => arena.urls(),
-          readers: await arena.readers(READERS),
-          devices: DEVICES,
-          storyId: chaosStory.id,
-          seed: 11,
-          history,
-          habits: HABITS,
-        });
+        crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: 11, history, habits: HABITS });
         let owners = await fairOwners(arena);
         await crowd.start();
         await crowd.turns(TURNS_BETWEEN, 300_000);

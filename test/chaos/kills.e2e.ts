@@ -1,8 +1,7 @@
 import { isLong } from '../support/requirement.js';
 import { progress, verified } from '../support/verification.js';
 import { Arena } from './arena.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd } from './crowd.js';
+import { countsOf, type Crowd, crowdOf } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -48,17 +47,7 @@ onEachLog(
       async () => {
         const history = new History();
         const figures = await verified(row(ROW), async () => {
-          const readers = await arena.readers(READERS);
-          crowd = new Crowd({
-            problem: () => arena.problem(),
-            urls: () => arena.urls(),
-            readers,
-            devices: DEVICES,
-            storyId: chaosStory.id,
-            seed: 6,
-            history,
-            habits: HABITS,
-          });
+          crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: 6, history, habits: HABITS });
           await crowd.start();
           const report = progress(row(ROW));
           const backAfter: number[] = [];

@@ -3,8 +3,7 @@ import type { ApiClient } from '../support/api-client.js';
 import { progress, verified } from '../support/verification.js';
 import { Arena } from './arena.js';
 import { appendPast } from './bulk-history.js';
-import { chaosStory } from './chaos-story.js';
-import { countsOf, Crowd, pause } from './crowd.js';
+import { countsOf, type Crowd, crowdOf, pause } from './crowd.js';
 import { checkDerived, settle } from './derived-checks.js';
 import { checkHistory } from './history-checker.js';
 import { History } from './history.js';
@@ -60,19 +59,7 @@ onEachLog(
           const beside = await arena.log.open();
           const past = await appendPast(beside, PAST.playthroughs, PAST.turns).finally(() => beside.close());
           await settle(arena);
-          const readers = await arena.readers(READERS);
-          crowd = new Crowd({
-            ...{
-              problem: () => arena.problem(),
-              urls: () => arena.urls(),
-              readers,
-              devices: DEVICES,
-              storyId: chaosStory.id,
-              seed: 8,
-              history,
-              habits: HABITS,
-            },
-          });
+          crowd = await crowdOf(arena, { readers: READERS, devices: DEVICES, seed: 8, history, habits: HABITS });
           await crowd.start();
           // Server 1 is never killed: it must answer every read, whatever happens beside it.
           reading = new Reading(await arena.api(['reader'], 1), await arena.api(['author'], 1), arena.server(1).url, crowd);
