@@ -6,7 +6,7 @@ import { Auditor, type PartitionAudit } from './auditor.js';
 import { AuditStopped, type AuditStore, type StoredLeaf } from './audit-store.js';
 import { MAX_LEAF_BYTES, type Leaf } from './leaf.js';
 import { MemoryAuditStore } from './memory/memory-audit-store.js';
-import { rebuildTrees } from './rebuild.js';
+import { rebuildTrees, type TreeRebuild } from './rebuild.js';
 import { history, writtenHistory } from './testing/histories.js';
 import { Frontier, leafHash, tileHashReader, treeRoot, treeSize } from './tlog/index.js';
 
@@ -206,6 +206,46 @@ describe('the auditor', () => {
     const moved = await rebuildTrees({ store, log: other.log, timers: noTimers });
     expect(moved).toEqual([await auditorOf(other.log, new MemoryAuditStore()).catchUp(0)]);
     expect((await store.heads()).map((head) => head.log)).toEqual(['p0']);
+  });
+
+  it('is rebuilt four trees at a time, each told of; where one fails the others end before the failure is told', async () => {
+    const { log } = await writtenHistory(15, 60, 7);
+    const store = new MemoryAuditStore();
+    const before = await Promise.all(Array.from({ length: 7 }, (_, partition) => auditorOf(log, store).catchUp(partition)));
+    const reading = new Set<number>();
+    let most = 0;
+    let failing: number | undefined;
+    const watched: EventLog = {
+      ...rebatched(log, 2),
+      async *read(partition, from, options) {
+        reading.add(partition);
+        most = Math.max(most, reading.size);
+        try {
+          // All that may begin have begun.
+          for (let turns = 0; turns < 20; turns++) await Promise.resolve();
+          if (partition === failing) throw new Error('the disk is full');
+          yield* log.read(partition, from, { ...options, maxRecords: 2 });
+        } finally {
+          reading.delete(partition);
+        }
+      },
+    };
+    const told = new Map<number, string>();
+    const progress = ({ partition, done, end }: TreeRebuild): void => void told.set(partition, `${done} of ${end}`);
+    expect(await rebuildTrees({ store, log: watched, timers: noTimers, progress })).toEqual(before);
+    expect(most).toBe(4);
+    expect([...told].toSorted(([a], [b]) => a - b).map(([, text]) => text)).toEqual(
+      before.map((head) => `${head.nextOffset} of ${head.nextOffset}`),
+    );
+
+    failing = 1;
+    await expect(rebuildTrees({ store, log: watched, timers: noTimers })).rejects.toThrow('the disk is full');
+    expect(reading.size).toBe(0);
+    const stop = new AbortController();
+    stop.abort(new Error('the server stops'));
+    await expect(rebuildTrees({ store, log, timers: noTimers, signal: stop.signal })).rejects.toThrow('the server stops');
+    failing = undefined;
+    expect(await rebuildTrees({ store, log: watched, timers: noTimers })).toEqual(before);
   });
 
   it('reads again from where the store stands when the store was set back under it', async () => {
