@@ -1,4 +1,4 @@
-import type { Sample } from './rounds.js';
+import type { Sample, Side } from './rounds.js';
 
 /** One playthrough as one of the sides knows it: `next(0)` starts it, `next(n)` makes its n-th choice. */
 export interface Player {
@@ -39,6 +39,20 @@ export async function drive(open: () => Player, { writers, commands, ms }: Drive
   await Promise.all(Array.from({ length: writers }, write));
   const seconds = (performance.now() - begun) / 1000;
   return { value: latencies.length / seconds, operations: latencies.length, latencies, playthroughs };
+}
+
+/** A side of `drive` for so many seconds a round, fewer to warm up; `acknowledged` is told how many commands were, after each round. */
+export function drivenSide(
+  seconds: number,
+  load: Omit<DriveOptions, 'ms'>,
+  open: () => Player,
+  acknowledged: (operations: number) => void,
+): Side {
+  return async (round) => {
+    const driven = await drive(open, { ...load, ms: 1000 * (round === 0 ? Math.min(2, seconds) : seconds) });
+    acknowledged(driven.operations);
+    return driven;
+  };
 }
 
 /** Concurrent workers over a fixed list, each item once. Value: items per second. */

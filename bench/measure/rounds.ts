@@ -94,3 +94,12 @@ export function quantile(values: readonly number[], q: number): number {
   const above = sorted[Math.ceil(at)] ?? Number.NaN;
   return below + (above - below) * (at - Math.floor(at));
 }
+
+/** The same rounds judged by a percentile of what single operations took, ms. */
+export function byLatency(sides: Measured['sides'], percentile: 'p50' | 'p99'): Measured['sides'] {
+  const result: Partial<Record<SideName, SideResult>> = {};
+  for (const [name, side] of Object.entries(sides) as [SideName, SideResult][]) {
+    result[name] = { ...side, median: side.latency?.[percentile] ?? Number.NaN, samples: side[`${percentile}s`] ?? [] };
+  }
+  return result;
+}

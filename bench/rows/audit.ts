@@ -8,7 +8,7 @@ import { createDatabase } from '../databases.js';
 import { EnginePlayer } from '../fabula/engine-player.js';
 import { openEngineSide, PARTITIONS, type EngineSide } from '../fabula/engine-side.js';
 import { readLog, verifyLog } from '../fabula/read-log.js';
-import { drive } from '../measure/drive.js';
+import { drivenSide } from '../measure/drive.js';
 import { interleaved, type Side } from '../measure/rounds.js';
 import { verify, type Row, type RowContext, type RowReport } from '../row.js';
 
@@ -48,13 +48,16 @@ async function onAndOff(context: RowContext, audited: EngineSide, plain: EngineS
   try {
     const side = async (name: keyof typeof acknowledged, engineSide: EngineSide): Promise<Side> => {
       const engine = await engineSide.engine({ hotBytes: 1024 ** 3 });
-      return async (round) => {
-        const ms = 1000 * (round === 0 ? Math.min(2, context.seconds) : context.seconds);
-        const driven = await drive(() => new EnginePlayer(engine), { writers: WRITERS, commands: COMMANDS, ms });
-        acknowledged[name] += driven.operations;
-        if (name === 'audited') behind = Math.max(behind, acknowledged.audited - audits(auditor));
-        return driven;
-      };
+      return drivenSide(
+        context.seconds,
+        { writers: WRITERS, commands: COMMANDS },
+        () => new EnginePlayer(engine),
+        (operations) => {
+          acknowledged[name] += operations;
+          if (name === 'audited') behind = Math.max(behind, acknowledged.audited - audits(auditor));
+        },
+      );
+    };
     };
     const caughtUp = async (): Promise<void> => {
       const followed = (side: EngineSide): number => side.projector.status().reduce((sum, { nextOffset }) => sum + nextOffset, 0);

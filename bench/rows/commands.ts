@@ -4,10 +4,10 @@ import { openEngineSide, PARTITIONS } from '../fabula/engine-side.js';
 import { verifyLog } from '../fabula/read-log.js';
 import { sampleRecords } from '../fabula/sample-records.js';
 import { createFloorTable, FloorPlayer, GroupCommit, verifyFloor } from '../floors/group-commit.js';
-import { drive, type Player } from '../measure/drive.js';
-import { interleaved, type Side, type SideName, type SideResult } from '../measure/rounds.js';
+import { drivenSide, type Player } from '../measure/drive.js';
+import { byLatency, interleaved, type Side, type SideName } from '../measure/rounds.js';
 import { EmmettPlayer, openEmmett, verifyEmmett } from '../peers/emmett-commands.js';
-import type { Row, RowReport } from '../row.js';
+import type { Row } from '../row.js';
 
 const WRITERS = 32;
 const COMMANDS = 20;
@@ -26,14 +26,8 @@ export const commands: Row = async (context) => {
   const floor = new GroupCommit(floorPool);
 
   const acknowledged = { fabula: 0, peer: 0, floor: 0 };
-  const side =
-    (name: SideName, open: () => Player): Side =>
-    async (round) => {
-      const ms = 1000 * (round === 0 ? Math.min(2, context.seconds) : context.seconds);
-      const driven = await drive(open, { writers: WRITERS, commands: COMMANDS, ms });
-      acknowledged[name] += driven.operations;
-      return driven;
-    };
+  const side = (name: SideName, open: () => Player): Side =>
+    drivenSide(context.seconds, { writers: WRITERS, commands: COMMANDS }, open, (operations) => (acknowledged[name] += operations));
   try {
     const { sides, foreignCpu } = await interleaved(
       {
@@ -72,17 +66,9 @@ export const commands: Row = async (context) => {
         sides,
         ...common,
       },
-      { row: 'commands-p99', unit: 'ms', goals: [{ to: 'peer', atMost: 0.4 }], sides: p99Of(sides), ...common },
+      { row: 'commands-p99', unit: 'ms', goals: [{ to: 'peer', atMost: 0.4 }], sides: byLatency(sides, 'p99'), ...common },
     ];
   } finally {
     await Promise.all([fabula.close(), emmett.close(), emmettPool.end(), floorPool.end()]);
   }
 };
-
-function p99Of(sides: RowReport['sides']): RowReport['sides'] {
-  const result: Partial<Record<SideName, SideResult>> = {};
-  for (const [name, side] of Object.entries(sides) as [SideName, SideResult][]) {
-    result[name] = { ...side, median: side.latency?.p99 ?? Number.NaN, samples: side.p99s ?? [] };
-  }
-  return result;
-}

@@ -5,10 +5,10 @@ import { verifyLog } from '../fabula/read-log.js';
 import { sampleRecords } from '../fabula/sample-records.js';
 import { KafkaFloorPlayer, KafkaGroupCommit, verifyKafkaFloor } from '../floors/kafka-group-commit.js';
 import { benchKafka, brokersOf, openBenchLog, topicName } from '../kafka/kafka-side.js';
-import { drive, type Player } from '../measure/drive.js';
-import { interleaved, type Side, type SideName } from '../measure/rounds.js';
+import { drivenSide, type Player } from '../measure/drive.js';
+import { byLatency, interleaved, type Side, type SideName } from '../measure/rounds.js';
 import { EmmettPlayer, openEmmett, verifyEmmett } from '../peers/emmett-commands.js';
-import type { Row, RowReport } from '../row.js';
+import type { Row } from '../row.js';
 
 const WRITERS = 32;
 const COMMANDS = 20;
@@ -33,14 +33,8 @@ export const kafkaCommands: Row = async (context) => {
   const records = await sampleRecords(COMMANDS);
 
   const acknowledged = { fabula: 0, peer: 0, floor: 0 };
-  const side =
-    (name: SideName, open: () => Player): Side =>
-    async (round) => {
-      const ms = 1000 * (round === 0 ? Math.min(2, context.seconds) : context.seconds);
-      const driven = await drive(open, { writers: WRITERS, commands: COMMANDS, ms });
-      acknowledged[name] += driven.operations;
-      return driven;
-    };
+  const side = (name: SideName, open: () => Player): Side =>
+    drivenSide(context.seconds, { writers: WRITERS, commands: COMMANDS }, open, (operations) => (acknowledged[name] += operations));
   try {
     const { sides, foreignCpu } = await interleaved(
       {
@@ -82,15 +76,9 @@ export const kafkaCommands: Row = async (context) => {
         sides,
         ...common,
       },
-      { row: 'kafka-commands-p50', unit: 'ms', goals: [{ to: 'floor', atMost: 2 }], sides: p50Of(sides), ...common },
+      { row: 'kafka-commands-p50', unit: 'ms', goals: [{ to: 'floor', atMost: 2 }], sides: byLatency(sides, 'p50'), ...common },
     ];
   } finally {
     await Promise.all([fabula.close(), emmett.close(), emmettPool.end(), floor.close()]);
   }
 };
-
-function p50Of(sides: RowReport['sides']): RowReport['sides'] {
-  return Object.fromEntries(
-    Object.entries(sides).map(([name, side]) => [name, { ...side, median: side.latency?.p50 ?? Number.NaN, samples: side.p50s ?? [] }]),
-  );
-}

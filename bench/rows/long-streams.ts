@@ -2,7 +2,7 @@ import { createDatabase, openPool } from '../databases.js';
 import { EnginePlayer } from '../fabula/engine-player.js';
 import { openEngineSide } from '../fabula/engine-side.js';
 import { verifyLog } from '../fabula/read-log.js';
-import { drive, type Player } from '../measure/drive.js';
+import { drivenSide, type Player } from '../measure/drive.js';
 import { interleaved, type Side } from '../measure/rounds.js';
 import { EmmettPlayer, openEmmett, verifyEmmett } from '../peers/emmett-commands.js';
 import type { Row } from '../row.js';
@@ -19,14 +19,8 @@ export const longStreams: Row = async (context) => {
   const emmett = await openEmmett(emmettUrl);
   const emmettPool = await openPool(emmettUrl, 2);
   const acknowledged = { fabula: 0, emmett: 0 };
-  const side =
-    (name: keyof typeof acknowledged, commands: number, open: () => Player): Side =>
-    async (round) => {
-      const ms = 1000 * (round === 0 ? Math.min(2, context.seconds) : context.seconds);
-      const driven = await drive(open, { writers: WRITERS, commands, ms });
-      acknowledged[name] += driven.operations;
-      return driven;
-    };
+  const side = (name: keyof typeof acknowledged, commands: number, open: () => Player): Side =>
+    drivenSide(context.seconds, { writers: WRITERS, commands }, open, (operations) => (acknowledged[name] += operations));
   try {
     const { sides, foreignCpu } = await interleaved(
       {
