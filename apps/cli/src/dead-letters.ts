@@ -11,7 +11,12 @@ type ListOptions = Options & { readonly status?: string; readonly kind?: string;
 type ReleaseOptions = Options & { readonly reason: string };
 
 /** `GET /admin/dead-letters/{partition}/{offset}` */
-type Shown = Omit<DeadLetterDetail, 'bytes'> & { readonly bytes: string; readonly complete: boolean; readonly decoded: unknown };
+type Shown = Omit<DeadLetterDetail, 'bytes'> & {
+  /** Null: withheld from operators while the glass is whole. */
+  readonly bytes: string | null;
+  readonly complete: boolean;
+  readonly decoded: unknown;
+};
 
 const STATUSES = ['open', 'retried', 'released'];
 const KINDS = ['invalid', 'unknown-envelope', 'unknown-event', 'unknown-stream', 'fold-failed', 'store-refused'];
@@ -49,7 +54,7 @@ export function deadLetterCommands(log: Command, cli: Cli, ending: Ending): void
     },
   ).action(action(ending, (options: ListOptions) => list(cli, options)));
 
-  noted(place('show', 'print one with its bytes'), { details: 'Role operator.' }).action(
+  noted(place('show', 'print one; with its bytes behind broken glass'), { details: 'Role operator.' }).action(
     action(ending, (partition: number, offset: number, options: Options) => show(cli, partition, offset, options)),
   );
 
@@ -112,6 +117,10 @@ async function show(cli: Cli, partition: number, offset: number, options: Option
   line('sha256', letter.digest);
   if (letter.attempts > 0) line('retried', `${counted(letter.attempts, 'time')}, last: ${letter.lastError ?? ''}`);
   if (letter.release !== null) line('released', `${instant(letter.release.at)} by ${letter.release.by}: ${letter.release.reason}`);
+  if (letter.bytes === null) {
+    terminal.out(`${paint('dim', 'What it holds is shown only behind broken glass.')}\n`);
+    return EXIT.ok;
+  }
   const bytes = Buffer.from(letter.bytes, 'base64');
   terminal.out(letter.decoded === null ? `${hex(bytes)}\n` : json(letter.decoded));
   return EXIT.ok;

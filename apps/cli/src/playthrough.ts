@@ -3,7 +3,7 @@ import { UnknownEvent, type RecordedEvent } from '#lib/decision';
 import { applyRecorded, BrokenFold, stateHash, type PlaythroughState } from '#lib/playthrough';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
-import { EXIT } from './exit-codes.js';
+import { CliFailure, EXIT } from './exit-codes.js';
 import type { HttpClient } from './http-client.js';
 import { counted, duration, instant, json, oneLine, painter, table } from './layout.js';
 
@@ -11,15 +11,16 @@ import { counted, duration, instant, json, oneLine, painter, table } from './lay
 interface SupportTurn {
   readonly turn: number;
   readonly kind: string;
-  readonly passageId: string;
-  readonly choiceId: string;
-  readonly label: string;
+  readonly passageId?: string;
+  readonly choiceId?: string;
+  readonly label?: string;
   readonly at: string;
   readonly correlationId: string;
-  readonly changes: readonly { readonly name: string; readonly from: unknown; readonly to: unknown }[];
   readonly stateHash: string;
   readonly offset: number;
   readonly events: readonly RecordedEvent[];
+  /** Operators see types, sizes and digests of events only: then nothing above but turn, kind, times and ids is there. */
+  readonly withheld?: true;
 }
 
 type Options = ConnectionOptions & { readonly json?: true };
@@ -30,11 +31,11 @@ export function playthroughCommands(program: Command, cli: Cli, ending: Ending):
   const one = (name: string, what: string): Command =>
     connecting(group.command(name).description(what).argument('<id>', 'the playthrough').option('--json', 'for programs'));
 
-  noted(one('show', 'show every turn, oldest first'), { details: 'Role author or operator.' }).action(
-    action(ending, (id: string, options: Options) => show(cli, id, options)),
-  );
+  noted(one('show', 'show every turn, oldest first'), {
+    details: 'Role author; operators see that there were turns, and behind broken glass also what was read and chosen.',
+  }).action(action(ending, (id: string, options: Options) => show(cli, id, options)));
   noted(one('replay', 'fold the recorded events here and compare every state hash'), {
-    details: 'Role author or operator. The fold runs in this process, with the functions of this build.',
+    details: 'Role author. The fold runs in this process, with the functions of this build.',
     exits: [[EXIT.problems, 'A state differs: the first such turn is named.']],
   }).action(action(ending, (id: string, options: Options) => replay(cli, id, options)));
 }
@@ -54,7 +55,8 @@ async function show(cli: Cli, id: string, options: Options): Promise<number> {
   const started = first?.events[0];
   const begun = Date.parse(first?.at ?? '');
   const paint = painter(terminal);
-  if (started !== undefined) {
+  if (first?.withheld === true) terminal.out(`${paint('dim', 'What was read and chosen is withheld from operators.')}\n\n`);
+  else if (started !== undefined) {
     const [story, version] = [started['storyId'], started['versionHash']].map((text) => oneLine(String(text)));
     terminal.out(`${paint('bold', oneLine(id))}\n`);
     terminal.out(`${paint('dim', `${story}, version ${version?.slice(0, 12)}, begun ${instant(begun)}`)}\n\n`);
@@ -64,8 +66,8 @@ async function show(cli: Cli, id: string, options: Options): Promise<number> {
       { title: 'turn', cell: ({ turn }) => turn },
       { title: 'after', cell: ({ at }) => duration(Date.parse(at) - begun) },
       { title: 'what', cell: ({ kind }) => kind.toLowerCase().replaceAll('_', ' ') },
-      { title: 'passage', cell: ({ passageId }) => passageId, flexible: true },
-      { title: 'choice', cell: ({ label, choiceId }) => (choiceId === '' ? '' : label), flexible: true },
+      { title: 'passage', cell: ({ passageId }) => passageId ?? '', flexible: true },
+      { title: 'choice', cell: ({ label, choiceId }) => (choiceId === '' ? '' : (label ?? '')), flexible: true },
       { title: 'state', cell: (turn) => turn.stateHash.slice(0, 8), tone: () => 'dim' },
     ]),
   );
@@ -84,6 +86,10 @@ async function replay(cli: Cli, id: string, options: Options): Promise<number> {
       );
   };
   for await (const row of turnsOf(await connect(cli, options), id)) {
+    if (row.withheld === true)
+      throw new CliFailure(
+        'What was read and chosen is withheld from operators, so nothing can be folded; take a token with the role author.',
+      );
     try {
       for (const event of row.events) {
         state = applyRecorded(state, event);

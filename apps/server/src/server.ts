@@ -46,7 +46,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       bodyParser: false,
       abortOnError: false,
     });
-    await setUpHttp(app, config, node.authenticator, node.tracing, logger);
+    await setUpHttp(app, config, node.authenticator, node.audit.access, node.tracing, logger);
     app.useGlobalFilters(new ProblemFilter(logger));
     const fastify = app.getHttpAdapter().getInstance();
     if (node.has('api')) {
@@ -59,7 +59,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
     if (node.has('api')) limitQueries(fastify, limits);
     await fastify.ready();
     const sockets = node.has('api')
-      ? serveSubscriptions(fastify.server, fastify.graphql.schema, node.authenticator, limits, logger)
+      ? serveSubscriptions(fastify.server, fastify.graphql.schema, node.authenticator, node.audit.access, limits, logger)
       : undefined;
     await app.listen(port, config.host);
     await node.start();

@@ -20,6 +20,8 @@ export interface ExporterOptions {
   readonly directory: string;
   /** This process, as the jobs it takes name it. */
   readonly keeper: ExportKeeper;
+  /** Told of a whole file before it can be had; when this fails, so does the export. */
+  readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
 
 /** So many exports may wait; more are refused, since each may be large. */
@@ -157,6 +159,7 @@ export class Exporter {
         if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
         if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
       });
+      await this.options.releasing?.({ ...now, file: { name, ...file } });
       await rename(part, path.join(directory, name));
       await save({ state: 'done', leavesWritten: plan.leaves, finishedAt: clock.now(), file: { name, ...file } });
     } catch (error) {

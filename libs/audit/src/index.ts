@@ -1,4 +1,5 @@
 export * from './tlog/index.js';
+export * from './access/index.js';
 export { leafBytes, leafTerms, MAX_LEAF_BYTES, type Leaf, type LeafEvent, type LeafInput, type LeafTerms } from './leaf.js';
 export {
   AuditStopped,

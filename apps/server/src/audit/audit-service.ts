@@ -1,10 +1,13 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
 import {
+  AccessLog,
+  AccessRecorder,
   agreeOnKey,
   Auditor,
   DirectoryNoteKeeper,
   Exporter,
+  keepingTerms,
   keptVerifierKey,
   Notary,
   type NoteKeeper,
@@ -17,6 +20,7 @@ import {
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
 import { errorText, FabulaError, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { Bodies } from '../access/bodies.js';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
@@ -50,6 +54,9 @@ const LOOK_FOR_RELEASE_MS = 2_000;
 /** The audit side of one process: an auditor per followed partition, the notary, and what the audit API reads. */
 export class AuditService {
   readonly proofs: Proofs;
+  /** Who looked at what. Every process tells; it has no switch. */
+  readonly access: AccessRecorder;
+  readonly bodies = new Bodies(systemClock.now);
   readonly maintenance: AuditMaintenance;
   /** What this process is to follow, whether it just does or not. */
   private readonly wanted = new Set<number>();
@@ -68,9 +75,16 @@ export class AuditService {
     readonly verifierKey: string,
     private readonly ownKey: string,
     keeper: NoteKeeper,
+    accessLog: AccessLog,
   ) {
     const { pool, log, logId, logger, releases } = options;
     this.proofs = new Proofs(store, logId);
+    this.access = new AccessRecorder({
+      log: accessLog,
+      clock: systemClock,
+      timers: systemTimers,
+      onProblem: (problem) => logger.warn({ problem }, 'the access log waits'),
+    });
     this.maintenance = new AuditMaintenance({ pool, log, releases, store, keeper, verifierKey, logger, following: this });
   }
 
@@ -89,6 +103,7 @@ export class AuditService {
       logId,
       partitions: log.partitions,
       signers: [signer],
+      terms: keepingTerms(store, logId),
       clock: systemClock,
       timers: systemTimers,
       keeper,
@@ -97,6 +112,12 @@ export class AuditService {
       onStatus: ({ log: tree, state, problem }) => {
         if (state === 'stopped') alarm(`the notary of ${tree} stopped: ${problem?.message ?? 'unknown'}`);
       },
+    });
+    const accessLog = new AccessLog({
+      store,
+      logId,
+      timers: systemTimers,
+      onStopped: ({ message }) => alarm(`the access log cannot go on: ${message}`),
     });
     const exporter = new Exporter({
       store,
@@ -107,8 +128,19 @@ export class AuditService {
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),
       keeper: { id: await openNodeId(config.dataDir), address },
+      releasing: ({ id, requestedBy, file }) =>
+        accessLog.record({
+          event: 'sensitive_export',
+          at: systemClock.now(),
+          actor: requestedBy,
+          roles: [],
+          action: 'export finished',
+          target: { exportId: id, sha256: file.sha256, bytes: file.bytes },
+          outcome: 'ok',
+          correlationId: null,
+        }),
     });
-    return new AuditService(options, store, notary, exporter, verifierKey, own, keeper);
+    return new AuditService(options, store, notary, exporter, verifierKey, own, keeper, accessLog);
   }
 
   follow(partition: number): void {
@@ -231,6 +263,7 @@ export class AuditService {
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
     await Promise.all([...this.wanted].map((partition) => this.leave(partition)));
+    await this.access.stop();
   }
 
   /** Told where an auditor stands whenever that changes. */

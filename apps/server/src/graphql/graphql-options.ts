@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError, type DocumentNode, type GraphQLSchema } from 'graphql';
 import type { Logger } from '#lib/platform';
 import type { RequestContext } from '../http/auth.js';
+import { describeOperation } from '../access/graphql-operation.js';
 import { publicError } from './graphql-errors.js';
 import { assertWithinLimits, type QueryLimits } from './query-limits.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from './scalars.js';
@@ -26,6 +27,8 @@ export function graphqlOptions(root: string, logger: Logger): MercuriusDriverCon
       const errors = (execution.errors ?? [])
         .flatMap((error) => withoutWrapper(error))
         .map((error) => publicError(error, correlationId, logger));
+      const trail = (context as Partial<RequestContext> | undefined)?.access;
+      if (trail !== undefined && errors[0] !== undefined) trail.outcome = String(errors[0].extensions['code']);
       return { statusCode: 200, response: { data: execution.data ?? null, errors } };
     },
   };
@@ -41,7 +44,8 @@ function withoutWrapper(error: GraphQLError): readonly GraphQLError[] {
 export function limitQueries(fastify: FastifyInstance, limits: QueryLimits): void {
   fastify.graphql.addHook(
     'preExecution',
-    async (schema: GraphQLSchema, document: DocumentNode, _context: unknown, variables: Record<string, unknown>) => {
+    async (schema: GraphQLSchema, document: DocumentNode, context: unknown, variables: Record<string, unknown>) => {
+      describeOperation((context as RequestContext).access, document, variables ?? {});
       assertWithinLimits(limits, schema, document, variables ?? {});
     },
   );

@@ -1,6 +1,7 @@
 import { Args, Context, Query, Resolver } from '@nestjs/graphql';
 import { QueryBus } from '@nestjs/cqrs';
 import type { RequestContext } from '../http/auth.js';
+import { Roles } from '../http/roles.js';
 import type { Connection } from '../play/history.js';
 import type { PlaythroughView } from '../play/playthrough-view.js';
 import { FindPlaythrough, FindStory, ListMyPlaythroughs, ListStories } from '../play/queries.js';
@@ -13,6 +14,7 @@ interface Page {
 
 /** What a reader can look up. */
 @Resolver()
+@Roles('reader', 'author')
 export class LibraryResolver {
   constructor(private readonly queries: QueryBus) {}
 

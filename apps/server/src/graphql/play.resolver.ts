@@ -1,6 +1,7 @@
 import { Args, Context, Mutation, Parent, ResolveField, Resolver, Subscription } from '@nestjs/graphql';
 import { CommandBus } from '@nestjs/cqrs';
 import type { RequestContext } from '../http/auth.js';
+import { Roles } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
 import { Choose, Fork, Rewind, SetCheckpoint, StartPlaythrough } from '../play/commands.js';
 import type { PlaythroughResult, PlaythroughView } from '../play/playthrough-view.js';
@@ -12,6 +13,7 @@ import { live } from './live.js';
 
 /** The reader's own actions, and what a playthrough shows beside its plain fields. */
 @Resolver('Playthrough')
+@Roles('reader', 'author')
 export class PlayResolver {
   constructor(
     private readonly commands: CommandBus,

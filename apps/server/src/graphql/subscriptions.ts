@@ -3,7 +3,9 @@ import { GraphQLError, getOperationAST, parse, type GraphQLSchema } from 'graphq
 import { CloseCode } from 'graphql-ws';
 import { useServer, type Extra } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
+import type { AccessRecorder } from '#lib/audit';
 import { FabulaError, type Logger } from '#lib/platform';
+import { refuseSocket, tellSubscription } from '../access/subscription-accesses.js';
 import type { Authenticator, Caller, RequestContext } from '../http/auth.js';
 import { correlationIdOf } from '../http/correlation.js';
 import { publicError } from './graphql-errors.js';
@@ -27,6 +29,7 @@ export function serveSubscriptions(
   http: Server,
   schema: GraphQLSchema,
   authenticator: Authenticator,
+  recorder: AccessRecorder,
   limits: QueryLimits,
   logger: Logger,
 ): { close(): Promise<void> } {
@@ -55,8 +58,9 @@ export function serveSubscriptions(
           ).unref();
           return true;
         } catch (error) {
-          if (error instanceof FabulaError) return false; // graphql-ws closes with 4403
-          throw error;
+          if (!(error instanceof FabulaError)) throw error;
+          refuseSocket(recorder, error, correlationIdOf(context.extra.request.headers['x-correlation-id']));
+          return false; // graphql-ws closes with 4403
         }
       },
       onDisconnect: (context) => clearTimeout(context.extra.expiry),
@@ -78,7 +82,12 @@ export function serveSubscriptions(
       context: (context): RequestContext => ({
         caller: context.extra.caller,
         correlationId: correlationIdOf(context.extra.request.headers['x-correlation-id']),
+        access: {},
       }),
+      onOperation: async (_context, _id, _payload, args, result) => {
+        const refused = await tellSubscription(recorder, args, result);
+        return refused === undefined ? undefined : { errors: [located(refused)] };
+      },
       onError: (context, id, _payload, errors) => errors.map((error) => asGraphQLError(error, context.extra, id, logger)),
       onNext: (context, id, _payload, _args, result) =>
         result.errors === undefined

@@ -4,6 +4,8 @@ import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FabulaError, type Config, type Logger, type Span, type Tracing } from '#lib/platform';
+import type { AccessRecorder } from '#lib/audit';
+import { tellAccesses } from '../access/access-hook.js';
 import { DocumentGate } from '../graphql/document-gate.js';
 import { bearerOf, type Authenticator, type RequestContext } from './auth.js';
 import { correlationIdOf } from './correlation.js';
@@ -29,6 +31,7 @@ export async function setUpHttp(
   app: NestFastifyApplication,
   config: Config,
   authenticator: Authenticator,
+  recorder: AccessRecorder,
   tracing: Tracing,
   logger: Logger,
 ): Promise<void> {
@@ -44,10 +47,11 @@ export async function setUpHttp(
     void reply.header('x-correlation-id', correlationId);
     request.span = startRequestSpan(tracing, request, correlationId);
     const trace = request.span?.headers;
-    request.fabula = { caller: undefined, correlationId, trace };
+    request.fabula = { caller: undefined, correlationId, trace, access: {} };
     if (request.headers.authorization === undefined) return;
     try {
-      request.fabula = { caller: await authenticator.authenticate(bearerOf(request.headers.authorization)), correlationId, trace };
+      const caller = await authenticator.authenticate(bearerOf(request.headers.authorization));
+      request.fabula = { ...request.fabula, caller };
     } catch (error) {
       if (!(error instanceof FabulaError)) throw error;
       request.refusal = error;
@@ -58,6 +62,7 @@ export async function setUpHttp(
     if (request.refusal !== undefined) throw request.refusal;
   });
 
+  tellAccesses(fastify, recorder, () => Date.now());
   const gate = new DocumentGate();
   fastify.addHook('preValidation', async (request: FastifyRequest) => {
     if (isGraphql(request)) request.body = gate.admit(request.method, request.body);
@@ -141,6 +146,7 @@ function refuseWhenLate(): never {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): void {
   const correlationId = request.fabula?.correlationId ?? correlationIdOf(request.headers['x-correlation-id']);
   const problem = asFabulaError(error);
+  if (request.fabula !== undefined) request.fabula.access.outcome = problem.code;
   if (problem.code === 'INTERNAL')
     logger.error({ error, correlationId, method: request.method, url: request.url.split('?')[0] }, 'request failed');
   if (problem.retryAfterMs !== undefined) void reply.header('retry-after', Math.max(1, Math.ceil(problem.retryAfterMs / 1_000)));

@@ -31,3 +31,8 @@ export const text = (longest: number): z.ZodType<string> =>
     .min(1)
     .max(longest)
     .refine((value) => value.isWellFormed() && !value.includes('\u0000'), 'well-formed text without U+0000');
+/** An instant in ISO 8601, as ms since the epoch. */
+export const time = z
+  .string()
+  .datetime({ offset: true })
+  .transform((value) => Date.parse(value));

@@ -30,7 +30,7 @@ function processWith({ begun, catchesUp }: { readonly begun: boolean; readonly c
   const caller = { actor: 'a', roles: new Set(['reader'] as const), expiresAt: Infinity };
   const start = () =>
     new StartPlaythroughHandler(node).execute(
-      new StartPlaythrough({ storyId: 'gone', commandId: randomUUID() }, { caller, correlationId: 'c' }),
+      new StartPlaythrough({ storyId: 'gone', commandId: randomUUID() }, { caller, correlationId: 'c', access: {} }),
     );
   return { sent, start };
 }

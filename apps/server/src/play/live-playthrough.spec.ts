@@ -28,7 +28,7 @@ function processHolding(contents: (versionHash: string) => Promise<object>) {
   } as unknown as FabulaNode;
   const abort = new AbortController();
   const caller = { actor: 'ada', roles: new Set(['reader'] as const), expiresAt: Infinity };
-  const follow = () => followPlaythrough(node, { caller, correlationId: 'c' }, ID, abort.signal);
+  const follow = () => followPlaythrough(node, { caller, correlationId: 'c', access: {} }, ID, abort.signal);
   const change = (turn: number, offset: number) =>
     changed({ stream: `playthrough/${ID}`, state: stateAt(turn), partition: 0, offset } as unknown as Change);
   return { follow, change, abort, ended };

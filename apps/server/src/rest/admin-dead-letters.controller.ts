@@ -44,13 +44,20 @@ export class AdminDeadLettersController {
   }
 
   @Get(':partition/:offset')
-  @ApiOperation({ summary: 'One of them with its bytes (base64; of oversized records the beginning) and, when they are JSON, decoded' })
-  async show(@Param('partition') partition: string, @Param('offset') offset: string): Promise<object> {
+  @ApiOperation({
+    summary: 'One of them, with size and digest',
+    description:
+      'Behind broken glass also with its headers and bytes (base64; of oversized records the beginning) and, when they are JSON, decoded; otherwise these are null and `withheld` is true.',
+  })
+  async show(@Param('partition') partition: string, @Param('offset') offset: string, @Req() request: FastifyRequest): Promise<object> {
     const at = checked(place, { partition, offset });
     const letter = await this.node.deadLetters.find(at.partition, at.offset);
     if (letter === undefined) throw notFound();
     const { bytes, headers, ...view } = letter;
-    return { ...view, headers, bytes: bytes.toString('base64'), complete: bytes.length === view.size, decoded: decodedOf(bytes) };
+    const complete = bytes.length === view.size;
+    if (!(await this.node.audit.bodies.shownTo(request.fabula)))
+      return { ...view, complete, withheld: true, headers: null, bytes: null, decoded: null };
+    return { ...view, complete, withheld: false, headers, bytes: bytes.toString('base64'), decoded: decodedOf(bytes) };
   }
 
   @Post(':partition/:offset/retry')

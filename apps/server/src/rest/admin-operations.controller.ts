@@ -1,7 +1,9 @@
-import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { FabulaError } from '#lib/platform';
+import { withheld } from '../access/bodies.js';
 import { checked, pageQuery, text } from '../http/input.js';
 import { Roles } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
@@ -31,23 +33,23 @@ export class AdminPlaythroughsController {
   @Get(':id/turns')
   @ApiOperation({
     summary: 'Every turn of one playthrough, oldest first',
-    description: '`checkpoints=true` puts the bookmarks between them: then every event is there, and they can be folded again.',
+    description:
+      '`checkpoints=true` puts the bookmarks between them: then every event is there, and they can be folded again. Operators see type, size and digest of each event, not what was read or chosen.',
   })
-  async turns(@Param('id') id: string, @Query() query: unknown): Promise<object> {
+  async turns(@Param('id') id: string, @Query() query: unknown, @Req() request: FastifyRequest): Promise<object> {
     const { checkpoints, ...page } = checked(turnsQuery, query);
     const { value } = await this.node.reads.playthrough(checked(text(200), id));
     if (value === undefined) throw new FabulaError('PLAYTHROUGH_NOT_FOUND');
     const story = await this.node.content(value.versionHash);
+    const shown = await this.node.audit.bodies.shownTo(request.fabula, 'author');
     return connectionOf(
       page,
-      async (request) => (await this.node.reads.turns(id, { ...request, checkpoints: checkpoints === 'true' })).value,
-      (row) => ({
-        ...turnView(story, row),
-        at: new Date(row.at).toISOString(),
-        stateHash: row.stateHash,
-        offset: row.offset,
-        events: row.events,
-      }),
+      async (wanted) => (await this.node.reads.turns(id, { ...wanted, checkpoints: checkpoints === 'true' })).value,
+      (row) => {
+        const { turn, kind, correlationId, ...told } = turnView(story, row);
+        const place = { turn, kind, correlationId, at: new Date(row.at).toISOString(), stateHash: row.stateHash, offset: row.offset };
+        return shown ? { ...told, ...place, events: row.events } : { ...place, withheld: true, events: row.events.map(withheld) };
+      },
     );
   }
 }

@@ -18,8 +18,8 @@ import {
 import { FabulaError } from '#lib/platform';
 import type { AuditRebuild, Verification } from '../audit/audit-maintenance.js';
 import { requireRole } from '../http/auth.js';
-import { checked, text } from '../http/input.js';
-import { Roles } from '../http/roles.js';
+import { checked, text, time } from '../http/input.js';
+import { Recorded, Roles, Separated } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
 
 const MAX_ENTRIES = 1_000n;
@@ -28,10 +28,6 @@ const count = z
   .string()
   .regex(/^(0|[1-9][0-9]{0,18})$/, 'a whole number')
   .transform(BigInt);
-const time = z
-  .string()
-  .datetime({ offset: true })
-  .transform((value) => Date.parse(value));
 const searchQuery = z
   .strictObject({
     correlationId: text(100).optional(),
@@ -138,13 +134,17 @@ export class AuditController {
   }
 
   @Post('exports')
+  @Separated('admin')
+  @Recorded('sensitive_export')
   @HttpCode(202)
   @ApiOperation({ summary: 'Orders an export of ranges, or of everything; poll its progress, then download' })
   async order(@Body() body: unknown, @Req() request: FastifyRequest): Promise<object> {
     const { ranges } = checked(exportBody, body);
     const caller = requireRole(request.fabula.caller, 'compliance');
     const wanted = ranges?.map(({ log, ...rest }) => ({ ...rest, log: logOf(log) })) ?? 'everything';
-    return jobView(await refusable(() => this.node.audit.requestExport(wanted, caller.actor)));
+    const job = await refusable(() => this.node.audit.requestExport(wanted, caller.actor));
+    request.fabula.access.target = { exportId: job.id };
+    return jobView(job);
   }
 
   @Post('store/verification')
@@ -182,8 +182,10 @@ export class AuditController {
   }
 
   @Get('exports/:id/download')
+  @Separated('admin')
+  @Recorded('sensitive_export')
   @ApiOperation({ summary: 'The finished bundle; `fabula audit verify` checks it offline' })
-  async download(@Param('id') id: string, @Res() reply: FastifyReply): Promise<void> {
+  async download(@Param('id') id: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const job = await this.job(id);
     const file = await this.node.audit.exporter.file(id);
     if (job.file === null) throw new FabulaError('EXPORT_NOT_READY', `the export is ${job.state}`, { details: { state: job.state } });
@@ -195,6 +197,8 @@ export class AuditController {
         : `the export was written at ${address}: download it there`;
       throw new FabulaError('EXPORT_NOT_FOUND', where, { details: gone ? {} : { address } });
     }
+    // So that a file can later be proved to be the one handed over.
+    request.fabula.access.target = { exportId: id, sha256: job.file.sha256, bytes: job.file.bytes };
     void reply
       .type('application/x-tar')
       .header('content-length', job.file.bytes)

@@ -37,7 +37,7 @@ export async function listAccess(pool: Pool, query: AccessQuery): Promise<Access
   where((actor) => `actor = ${actor}`, query.actor);
   where((id) => `correlation_id = ${id}`, query.correlationId);
   where((stream) => `stream = ${stream}`, query.stream);
-  where((event) => `convert_from(leaf, 'UTF8')::jsonb ->> 'event' = ${event}`, query.event);
+  where((event) => `fabula.access_event(leaf) = ${event}`, query.event);
   where((outcome) => `convert_from(leaf, 'UTF8')::jsonb ->> 'outcome' = ${outcome}`, query.outcome);
   where((from) => `time >= ${from}`, query.from);
   where((to) => `time < ${to}`, query.to);

@@ -1,0 +1,58 @@
+import { Kind, type DocumentNode, type FragmentDefinitionNode, type OperationDefinitionNode, type SelectionSetNode } from 'graphql';
+import type { AccessTarget } from '#lib/audit';
+import type { AccessTrail } from './access-trail.js';
+
+const MAX_FIELDS = 12;
+const MAX_TARGETS = 8;
+
+interface Asked {
+  readonly fields: Set<string>;
+  readonly target: Record<string, string>;
+}
+
+/**
+ * What a document asks for, as the access log names it: `query playthrough stories`, and the ids it names. Of several operations in one
+ * document all are told: which of them runs, its sender says.
+ */
+export function describeOperation(trail: AccessTrail, document: DocumentNode, variables: Readonly<Record<string, unknown>>): void {
+  const operations = document.definitions.filter((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
+  const fragments = new Map(
+    document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one] as const] : [])),
+  );
+  const asked: Asked = { fields: new Set(), target: {} };
+  for (const { selectionSet } of operations) collect(selectionSet, fragments, variables, asked, new Set());
+  const kinds = [...new Set(operations.map(({ operation }) => operation))].toSorted();
+  trail.action = [...kinds, ...[...asked.fields].toSorted().slice(0, MAX_FIELDS)].join(' ');
+  trail.commands = kinds.length === 1 && kinds[0] === 'mutation';
+  trail.target = asked.target as AccessTarget;
+  const playthrough = asked.target['playthrough.id'] ?? asked.target['playthroughChanged.id'];
+  if (playthrough !== undefined && playthrough.length <= 180) trail.stream = `playthrough/${playthrough.replaceAll('\0', '')}`;
+}
+
+function collect(
+  selections: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  variables: Readonly<Record<string, unknown>>,
+  asked: Asked,
+  seen: Set<string>,
+): void {
+  for (const selection of selections.selections) {
+    if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet, fragments, variables, asked, seen);
+    else if (selection.kind === Kind.FRAGMENT_SPREAD) {
+      const name = selection.name.value;
+      const fragment = fragments.get(name);
+      if (fragment === undefined || seen.has(name)) continue;
+      seen.add(name);
+      collect(fragment.selectionSet, fragments, variables, asked, seen);
+    } else {
+      const field = selection.name.value;
+      asked.fields.add(field);
+      for (const { name, value } of selection.arguments ?? []) {
+        const given = value.kind === Kind.STRING ? value.value : value.kind === Kind.VARIABLE ? variables[value.name.value] : undefined;
+        const isId = name.value === 'id' || name.value === 'storyId';
+        if (isId && typeof given === 'string' && Object.keys(asked.target).length < MAX_TARGETS)
+          asked.target[`${field}.${name.value}`] = given;
+      }
+    }
+  }
+}
