@@ -58,7 +58,6 @@ async function onAndOff(context: RowContext, audited: EngineSide, plain: EngineS
         },
       );
     };
-    };
     const caughtUp = async (): Promise<void> => {
       const followed = (side: EngineSide): number => side.projector.status().reduce((sum, { nextOffset }) => sum + nextOffset, 0);
       while (audits(auditor) < acknowledged.audited || followed(audited) < acknowledged.audited || followed(plain) < acknowledged.plain) {
