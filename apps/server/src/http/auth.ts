@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { FabulaError, type TraceHeaders, type TokenVerifier, type UserRole } from '#lib/platform';
+import type { AccessTrail } from '../access/access-trail.js';
 import { beforeItsEffect } from './database-outage.js';
 
 /** Who calls, as far as the token proves it. */
@@ -17,6 +18,8 @@ export interface RequestContext {
   readonly correlationId: string;
   /** Trace context of the request's span, while tracing is on. */
   readonly trace?: TraceHeaders | undefined;
+  /** What the access log is told of it. */
+  readonly access: AccessTrail;
 }
 
 /** What a command is told of the request it came with. */
@@ -27,6 +30,7 @@ const REMEMBERED_TOKENS = 20_000;
 
 export class Authenticator {
   private readonly known = new Map<string, Caller>();
+  private forgotten = 0;
 
   constructor(
     private readonly verifier: TokenVerifier,
@@ -43,11 +47,21 @@ export class Authenticator {
       if (remembered.expiresAt > this.now()) return remembered;
       this.known.delete(key);
     }
+    const { forgotten } = this;
     const { subject, roles, expiresAt } = await this.verifier.verify(token);
     const caller: Caller = { actor: await beforeItsEffect(this.pseudonymOf(subject)), roles, expiresAt };
+    // Somebody was forgotten meanwhile, this one perhaps: not to be remembered, the next request asks anew.
+    if (forgotten !== this.forgotten) return caller;
     if (this.known.size >= REMEMBERED_TOKENS) this.known.delete(this.known.keys().next().value as string);
     this.known.set(key, caller);
     return caller;
+  }
+
+  /** No token stands for that pseudonym any more; the person behind it gets a new one with its next request. */
+  forget(pseudonym: string): void {
+    this.forgotten += 1;
+    // Erasures are rare: no second map is kept for them.
+    for (const [key, { actor }] of this.known) if (actor === pseudonym) this.known.delete(key);
   }
 }
 
@@ -57,12 +71,12 @@ export function bearerOf(header: string | undefined): string | undefined {
 }
 
 /**
- * The caller, if it has one of the roles.
+ * The caller, if it has one of the roles; with none named, whoever it is.
  * @throws FabulaError UNAUTHENTICATED, FORBIDDEN
  */
 export function requireRole(caller: Caller | undefined, ...allowed: readonly UserRole[]): Caller {
   if (caller === undefined) throw new FabulaError('UNAUTHENTICATED', 'A bearer token is needed.');
-  if (!allowed.some((role) => caller.roles.has(role))) {
+  if (allowed.length > 0 && !allowed.some((role) => caller.roles.has(role))) {
     throw new FabulaError('FORBIDDEN', `This needs the role ${allowed.join(' or ')}.`, { details: { role: allowed[0] } });
   }
   return caller;
