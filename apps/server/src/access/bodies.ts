@@ -2,29 +2,28 @@ import { createHash } from 'node:crypto';
 import { canonicalJson, type Json } from '#lib/canonical';
 import type { RecordedEvent } from '#lib/decision';
 import type { UserRole } from '#lib/platform';
-import type { RequestContext } from '../http/auth.js';
-import { requireRole } from '../http/auth.js';
+import { requireRole, type RequestContext } from '../http/auth.js';
 
-/** Whether somebody has opened the glass, for a reason and a time that are recorded. */
-export interface BreakGlass {
-  open(actor: string, now: number): Promise<boolean>;
+/** Glass that somebody has broken: for a reason and a time that are recorded. */
+export interface BrokenGlass {
+  open(actor: string, now: number): Promise<{ readonly id: string } | undefined>;
 }
-const CLOSED: BreakGlass = { open: () => Promise.resolve(false) };
 
-/** Who may see what records hold. Operators see that something is there: its type, size and digest. */
-export class Bodies {
-  breakGlass: BreakGlass = CLOSED;
-
-  constructor(private readonly now: () => number) {}
-
-  /** @param roles whoever has one of these may always; everybody else only behind broken glass, which the access log then says */
-  async shownTo({ caller, access }: RequestContext, ...roles: readonly UserRole[]): Promise<boolean> {
-    const { actor, roles: own } = requireRole(caller);
-    if (roles.some((role) => own.has(role))) return true;
-    const open = await this.breakGlass.open(actor, this.now());
-    access.target = { ...access.target, bodies: open ? 'break-glass' : 'withheld' };
-    return open;
-  }
+/**
+ * Whether a caller may see what records hold. Operators see that something is there: its type, size and digest.
+ * @param roles whoever has one of these may always; everybody else only behind glass they have broken, which the access log then names
+ */
+export async function bodiesShown(
+  { caller, access }: RequestContext,
+  glass: BrokenGlass,
+  now: number,
+  ...roles: readonly UserRole[]
+): Promise<boolean> {
+  const { actor, roles: own } = requireRole(caller);
+  if (roles.some((role) => own.has(role))) return true;
+  const open = await glass.open(actor, now);
+  access.target = { ...access.target, ...(open === undefined ? { bodies: 'withheld' } : { breakGlass: open.id }) };
+  return open !== undefined;
 }
 
 /** An event as those see it who may not see what it says. */

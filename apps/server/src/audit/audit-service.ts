@@ -20,7 +20,6 @@ import {
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
 import { errorText, FabulaError, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
-import { Bodies } from '../access/bodies.js';
 import { openNodeId } from '../node-id.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
@@ -56,7 +55,6 @@ export class AuditService {
   readonly proofs: Proofs;
   /** Who looked at what. Every process tells; it has no switch. */
   readonly access: AccessRecorder;
-  readonly bodies = new Bodies(systemClock.now);
   readonly maintenance: AuditMaintenance;
   /** What this process is to follow, whether it just does or not. */
   private readonly wanted = new Set<number>();
