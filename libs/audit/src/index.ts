@@ -41,3 +41,6 @@ export { ExportRefused, planExport, writeBundle, type BundleOptions, type Export
 export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
 export { verifyStore, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
 export { rebuildTrees, type TreeRebuild } from './rebuild.js';
+export { Tiles } from './tiles/tiles.js';
+export { MirrorRefused, mirrorTiles, type MirrorOptions } from './tiles/mirror.js';
+export type { BeginTerms, TermsReading } from './rederive.js';

@@ -18,7 +18,7 @@ export function edgeTiles(size: bigint): TileAddress[] {
 /** A tree being appended to: its frontier and its edge tiles in memory, and which tiles changed since `takeChanged`. */
 export class TreeGrowth {
   private readonly frontier: Frontier;
-  private readonly edge = new Map<number, GrowingTile>();
+  private readonly growing = new Map<number, GrowingTile>();
   private changed = new Map<string, GrowingTile>();
 
   /** `tiles` answer `edgeTiles(head.size)`. @throws RangeError when they or the frontier do not fit the size. */
@@ -29,7 +29,7 @@ export class TreeGrowth {
       const bytes = tiles[i];
       if (bytes === undefined || bytes.length !== width * 32)
         throw new RangeError(`tile ${tile.level}/${tile.index} does not hold ${width} hashes`);
-      this.edge.set(tile.level, { ...tile, hashes: Array.from({ length: width }, (_, at) => bytes.subarray(at * 32, at * 32 + 32)) });
+      this.growing.set(tile.level, { ...tile, hashes: Array.from({ length: width }, (_, at) => bytes.subarray(at * 32, at * 32 + 32)) });
     });
   }
 
@@ -48,10 +48,10 @@ export class TreeGrowth {
       if (node.level % TILE_HEIGHT !== 0) return;
       const level = node.level / TILE_HEIGHT;
       const index = node.index >> BigInt(TILE_HEIGHT);
-      let tile = this.edge.get(level);
+      let tile = this.growing.get(level);
       if (tile === undefined || tile.index !== index) {
         tile = { level, index, hashes: [] };
-        this.edge.set(level, tile);
+        this.growing.set(level, tile);
       }
       tile.hashes.push(hash);
       this.changed.set(`${level}/${index}`, tile);
@@ -59,8 +59,14 @@ export class TreeGrowth {
   }
 
   takeChanged(): StoredTile[] {
-    const tiles = [...this.changed.values()].map(({ level, index, hashes }) => ({ level, index, hashes: Buffer.concat(hashes) }));
+    const tiles = [...this.changed.values()].map(stored);
     this.changed = new Map();
     return tiles;
   }
+  /** Its edge tiles as they are now. */
+  edge(): StoredTile[] {
+    return edgeTiles(this.size).map(({ level }) => stored(this.growing.get(level) as GrowingTile));
+  }
 }
+
+const stored = ({ level, index, hashes }: GrowingTile): StoredTile => ({ level, index, hashes: Buffer.concat(hashes) });

@@ -6,3 +6,4 @@ export * from './tile.js';
 export * from './note.js';
 export * from './checkpoint-note.js';
 export * from './trusted-keys.js';
+export * from './tlog-proof.js';

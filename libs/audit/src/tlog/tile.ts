@@ -20,11 +20,19 @@ export function tileWidth(size: bigint, tile: TileAddress): number {
 
 /** `tile/<L>/<N>[.p/<W>]`, N in groups of three digits, all but the last with an `x`. */
 export function tilePath(tile: TileAddress, width: number): string {
-  let digits = tile.index.toString();
+  return `tile/${tile.level}/${numberPath(tile.index, width)}`;
+}
+/** `tile/entries/<N>[.p/<W>]`: the entries whose hashes are in tile N of level 0. */
+export function entriesPath(index: bigint, width: number): string {
+  return `tile/entries/${numberPath(index, width)}`;
+}
+
+function numberPath(index: bigint, width: number): string {
+  let digits = index.toString();
   digits = digits.padStart(Math.ceil(digits.length / 3) * 3, '0');
   const groups = digits.match(/.{3}/g) as string[];
   const path = groups.map((group, i) => (i < groups.length - 1 ? `x${group}` : group)).join('/');
-  return `tile/${tile.level}/${path}${width === TILE_WIDTH ? '' : `.p/${width}`}`;
+  return `${path}${width === TILE_WIDTH ? '' : `.p/${width}`}`;
 }
 
 const TILE_PATH = /^tile\/(0|[1-9]|[1-5][0-9]|6[0-3])\/((?:x[0-9]{3}\/){0,6}[0-9]{3})(?:\.p\/([1-9][0-9]{0,2}))?$/;
@@ -38,6 +46,39 @@ export function parseTilePath(path: string): (TileAddress & { readonly width: nu
   if (index === undefined || width > TILE_WIDTH) return undefined;
   const tile = { level: Number(match[1]), index, width };
   return tilePath(tile, width) === path ? tile : undefined;
+}
+
+/** The entries that `entriesPath` names so; undefined for every other text. */
+export function parseEntriesPath(path: string): { readonly index: bigint; readonly width: number } | undefined {
+  const hashes = parseTilePath(path.replace(/^tile\/entries\//, 'tile/0/'));
+  return hashes !== undefined && entriesPath(hashes.index, hashes.width) === path ? hashes : undefined;
+}
+
+/** Entries one after another, each behind its length as two bytes, the larger first. @throws RangeError for an entry of more than 65,535 bytes */
+export function formatEntries(entries: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(
+    entries.flatMap((entry) => {
+      if (entry.length > 0xffff) throw new RangeError(`an entry has ${entry.length} bytes, more than its length can say`);
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(entry.length);
+      return [length, entry];
+    }),
+  );
+}
+
+/** The inverse of `formatEntries`; undefined unless the bytes are exactly that many entries. */
+export function parseEntries(bytes: Uint8Array, count: number): Buffer[] | undefined {
+  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: Buffer[] = [];
+  let at = 0;
+  while (entries.length < count) {
+    if (at + 2 > source.length) return undefined;
+    const end = at + 2 + source.readUInt16BE(at);
+    if (end > source.length) return undefined;
+    entries.push(source.subarray(at + 2, end));
+    at = end;
+  }
+  return at === source.length ? entries : undefined;
 }
 
 /** Where a stored subtree hash is found: `count` hashes from `start` on, hashed together. */
