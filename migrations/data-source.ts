@@ -12,6 +12,7 @@ import { AuditKeys1795000000700 } from './1795000000700-audit-keys.js';
 import { Feed1795000000900 } from './1795000000900-feed.js';
 import { DeadLetters1795000000800 } from './1795000000800-dead-letters.js';
 import { KnownLog1795000001000 } from './1795000001000-known-log.js';
+import { Compliance1795000001100 } from './1795000001100-compliance.js';
 import { Keys1795000001200 } from './1795000001200-keys.js';
 import { AccessLog1795000001300 } from './1795000001300-access-log.js';
 import { SigningKeys1795000001400 } from './1795000001400-signing-keys.js';
@@ -30,6 +31,7 @@ const migrations = [
   Feed1795000000900,
   DeadLetters1795000000800,
   KnownLog1795000001000,
+  Compliance1795000001100,
   AccessLog1795000001300,
   SigningKeys1795000001400,
   TermBlocks1795000001600,

@@ -10,6 +10,8 @@ import { RolesGuard } from './http/roles.js';
 import { FabulaNode } from './node.js';
 import { playCommandHandlers } from './play/commands.js';
 import { playQueryHandlers } from './play/queries.js';
+import { AccessController } from './rest/access.controller.js';
+import { complianceControllers } from './rest/admin-compliance.controller.js';
 import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
 import { AdminFeedController } from './rest/admin-feed.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
@@ -51,6 +53,8 @@ export class ApiModule {
         AdminDeadLettersController,
         AdminFeedController,
         AuditController,
+        ...complianceControllers,
+        AccessController,
       ],
       providers: [PlayResolver, LibraryResolver, ...playCommandHandlers, ...playQueryHandlers],
     };

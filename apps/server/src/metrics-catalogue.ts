@@ -222,6 +222,24 @@ export const METRICS = {
     help: 'What accepted records hold beyond the schemas of this build: `unknown_field`, `unknown_header`, `unknown_type`, `unknown_version`',
     reading: 'rises while a newer version writes, or something else than Fabula; `type` is the event type, `record` or `other`',
   },
+  fabula_compliance_actions: {
+    kind: 'gauge',
+    labels: ['stage'],
+    help: 'Open actions of two persons: `proposed`, `approved`, `begun`',
+    reading: '`begun` for long: it cannot be carried out; `fabula compliance actions` says why',
+  },
+  fabula_compliance_holds: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Legal holds that stand',
+    reading: 'at most 500',
+  },
+  fabula_break_glass_open: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Persons who may read bodies just now, which their role alone does not let them',
+    reading: 'alert above 0; `fabula compliance break-glass` says who and why',
+  },
   fabula_database_connections: {
     kind: 'gauge',
     labels: ['state'],

@@ -17,7 +17,6 @@ import {
   createPool,
   errorText,
   FabulaError,
-  isErrorCode,
   openTracing,
   systemClock,
   systemIds,
@@ -34,6 +33,7 @@ import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type 
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
 import { FeedService } from './feed/feed-service.js';
+import { Compliance } from './compliance/compliance.js';
 import { DatabaseProbe } from './database-probe.js';
 import { endInOrder, type Ending } from './endings.js';
 import { Authenticator, type Caller } from './http/auth.js';
@@ -43,8 +43,8 @@ import { NodeMetrics } from './metrics.js';
 import { Operations } from './operations/operations.js';
 import { observe, type RoleOwners } from './node-metrics.js';
 import { ObservedLog } from './observed-log.js';
-import { momentView } from './play/moment-view.js';
 import { PlaythroughWatch } from './play/playthrough-watch.js';
+import { isPlaythrough, rejectionError } from './play/rejections.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { MissingContents } from './stories/missing-contents.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
@@ -66,6 +66,7 @@ const AUDIT_EVERY_MS = 250;
 export class FabulaNode {
   readonly metrics: NodeMetrics;
   readonly stories: StoryCatalogue;
+  readonly compliance: Compliance;
   readonly watch: PlaythroughWatch;
   private readonly missing: MissingContents | undefined;
   readonly operations: Operations;
@@ -101,6 +102,7 @@ export class FabulaNode {
     this.metrics = metrics;
     this.database = new DatabaseProbe(pool);
     this.stories = new StoryCatalogue(this);
+    this.compliance = new Compliance(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     const alarm = alarmOf(metrics, logger);
@@ -274,6 +276,7 @@ export class FabulaNode {
       ),
     ]);
     if (this.has('auditor')) this.audit.startNotary();
+    if (this.has('auditor')) this.compliance.start();
     if (this.has('api')) this.audit.resumeExports();
   }
 
@@ -286,6 +289,7 @@ export class FabulaNode {
   /** @param at told what is being stopped, so that it can be named if it does not end */
   async stop(at: (what: string) => void = () => undefined): Promise<void> {
     const running: readonly Ending[] = [
+      ['compliance', () => this.compliance.stop()],
       ['engine', () => this.commands.stop()],
       ['shares of partitions', () => Promise.all(this.follows.map(({ ownership }) => ownership.stop()))],
       ['projector', () => this.projections.stop()],
@@ -333,19 +337,8 @@ export class FabulaNode {
   }
 
   /** The error a caller gets for a rejection; a stale reader is shown where the playthrough stands now. */
-  async rejection(outcome: Extract<CommandOutcome, { kind: 'rejected' }>, caller: Caller): Promise<FabulaError> {
-    const { code, message, details, state } = outcome;
-    if (!isErrorCode(code)) return new FabulaError('INTERNAL', `a command was rejected with the unknown code ${code}`);
-    let now: Record<string, unknown> = {};
-    if (code === 'TURN_STALE' && isPlaythrough(state) && state.reader === caller.actor) {
-      const { deadline, ...moment } = momentView(await this.content(state.versionHash), state);
-      now = {
-        turn: state.turn,
-        status: state.status === 'ended' ? 'ENDED' : 'ACTIVE',
-        moment: { ...moment, deadline: deadline === null ? null : new Date(deadline).toISOString() },
-      };
-    }
-    return new FabulaError(code, message, { details: { ...details, ...now } });
+  rejection(outcome: Extract<CommandOutcome, { kind: 'rejected' }>, caller: Caller): Promise<FabulaError> {
+    return rejectionError(outcome, caller, (versionHash) => this.content(versionHash));
   }
 
   /** @throws FabulaError INTERNAL when the content of a version is gone: it is primary data and must be restored */
@@ -424,10 +417,6 @@ export class FabulaNode {
   dataPath(name: string): string {
     return path.join(this.config.dataDir, name);
   }
-}
-
-function isPlaythrough(state: unknown): state is PlaythroughState {
-  return typeof state === 'object' && state !== null && 'narrative' in state;
 }
 
 /** Something an operator must look at: counted, and said in the log output. */

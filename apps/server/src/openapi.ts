@@ -3,6 +3,8 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { FabulaNode } from './node.js';
+import { AccessController } from './rest/access.controller.js';
+import { complianceControllers } from './rest/admin-compliance.controller.js';
 import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
 import { AdminStoriesController } from './rest/admin-stories.controller.js';
@@ -30,6 +32,8 @@ export function describeApi(app: NestFastifyApplication): OpenAPIObject {
     AdminProjectionsController,
     AdminDeadLettersController,
     AuditController,
+    ...complianceControllers,
+    AccessController,
     OperationsController,
     HealthController,
   ],

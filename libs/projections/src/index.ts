@@ -1,4 +1,5 @@
 export type { BatchChanges, VerdictCounts } from './batch-changes.js';
+export { ComplianceReads, type ActionFilter, type Touched } from './compliance-reads.js';
 export { DEAD_LETTER_KINDS, type DeadLetterKind, type DeadLetterNotice } from './dead-letter.js';
 export {
   DeadLetters,

@@ -19,7 +19,7 @@ export function answer(schema: string, rows: string): string {
 }
 
 /** Columns of a table under their property names. */
-function columns(table: TableName, alias: string, without: readonly string[] = []): string {
+export function columns(table: TableName, alias: string, without: readonly string[] = []): string {
   return Object.keys(TABLES[table].columns)
     .filter((property) => !without.includes(property))
     .map((property) => `${alias}.${columnName(property)} as "${property}"`)

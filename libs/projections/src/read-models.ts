@@ -241,20 +241,30 @@ export class ReadModels {
     return { partitions: await Promise.all(partitions), generations: await listGenerations(this.pool) };
   }
 
-  private async ask<Row>(name: string, rows: (schema: string) => string, values: readonly unknown[]): Promise<Answer<readonly Row[]>> {
-    const answer = await this.live.query<sql.AnswerRecord<Row>>(`read_${name}`, (schema) => sql.answer(schema, rows(schema)), values);
-    const [record] = answer.rows;
-    if (record === undefined) throw new Error('a statement without FROM answered no row');
-    const positions = record.positions ?? [];
-    return {
-      value: record.rows,
-      asOf: {
-        generation: answer.generation,
-        logId: positions[0]?.logId ?? '',
-        partitions: positions.map(({ partition, nextOffset, lastTime }) => ({ partition, nextOffset, lastTime })),
-      },
-    };
+  private ask<Row>(name: string, rows: (schema: string) => string, values: readonly unknown[]): Promise<Answer<readonly Row[]>> {
+    return askLive(this.live, name, rows, values);
   }
+}
+
+/** Runs one query against the live generation, and says as of when its answer is. */
+export async function askLive<Row>(
+  live: LiveGeneration,
+  name: string,
+  rows: (schema: string) => string,
+  values: readonly unknown[],
+): Promise<Answer<readonly Row[]>> {
+  const answer = await live.query<sql.AnswerRecord<Row>>(`read_${name}`, (schema) => sql.answer(schema, rows(schema)), values);
+  const [record] = answer.rows;
+  if (record === undefined) throw new Error('a statement without FROM answered no row');
+  const positions = record.positions ?? [];
+  return {
+    value: record.rows,
+    asOf: {
+      generation: answer.generation,
+      logId: positions[0]?.logId ?? '',
+      partitions: positions.map(({ partition, nextOffset, lastTime }) => ({ partition, nextOffset, lastTime })),
+    },
+  };
 }
 
 function startedKey(row: PlaythroughSummary): readonly [number, string] {
