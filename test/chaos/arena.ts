@@ -88,7 +88,9 @@ export class Arena {
     }
     this.log = await this.openLog();
     await this.layOutKeys();
-    for (let i = 0; i < (this.options.startFirst ?? this.options.servers); i++) await this.startServer(i);
+    await this.startServer(0);
+    const more = (this.options.startFirst ?? this.options.servers) - 1;
+    await Promise.all(Array.from({ length: more }, (_, i) => this.startServer(i + 1)));
     await this.publishStory();
   }
 

@@ -16,11 +16,11 @@ const PARTITIONS = 12;
 const PLAYTHROUGHS = 12;
 const ROW = 'Kafka 10 idle';
 /** Brokers close a connection that was silent for so long; the long run leaves them their own 10 minutes. */
-const BROKERS_CLOSE_AFTER_MS = isLong ? 600_000 : 20_000;
-const IDLE_MS = isLong ? 900_000 : 25_000;
+const BROKERS_CLOSE_AFTER_MS = isLong ? 600_000 : 8_000;
+const IDLE_MS = isLong ? 900_000 : 11_000;
 /** Broker listeners look for silent connections as they go, one at a time. */
-const BLOCKS = isLong ? 5 : 3;
-const BLOCK = isLong ? 200 : 60;
+const BLOCKS = isLong ? 5 : 1;
+const BLOCK = isLong ? 200 : 36;
 const MAX_RATIO = 2;
 const MAX_IDLE_PERCENT = 2;
 const SOAK_MS = 1_200_000;
