@@ -1,27 +1,30 @@
+import { open } from 'node:fs/promises';
 import {
   checkInclusion,
+  formatTlogProof,
   leafHash,
   leafIndex,
-  MalformedKey,
-  openCheckpointNote,
+  openTrustedNote,
   parseBase64,
-  parseVerifierKey,
   treeSize,
   type CheckpointNote,
   type Hash,
   type LogName,
-  type NoteVerifier,
+  type TrustedKey,
 } from '#lib/audit';
 import type { AuditLogs, InclusionAnswer } from './audit-types.js';
 import type { Cli } from './cli.js';
 import { connect, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
 import { grouped, json, oneLine, painter, table, wrapped } from './layout.js';
+import { keyOf, trusted } from './trusted-keys.js';
 
 export interface ProveCommand {
   readonly log: LogName;
   readonly index: bigint;
   readonly key?: string;
+  /** File for the proof, C2SP tlog-proof; the leaf's bytes go beside it, with `.leaf`. */
+  readonly out?: string;
   readonly json?: true;
 }
 
@@ -32,17 +35,22 @@ export async function prove(cli: Cli, options: ProveCommand & ConnectionOptions)
   const { terminal } = cli;
   const { log, index } = options;
   const http = await connect(cli, options);
-  const { verifierKey, logs }: AuditLogs = await http.get('/audit/logs');
-  const verifier = verifierOf(options.key ?? verifierKey);
+  const { verifierKey, trust, logs }: AuditLogs = await http.get('/audit/logs');
+  const keys = trusted(options.key === undefined ? (trust ?? verifierKey) : await keyOf(options.key));
+  const vkey = keys[0]?.verifier.vkey ?? '';
   const noteText = await http.text(`/audit/logs/${log}/checkpoint`);
   const origin = logs.find((one) => one.log === log)?.origin;
-  const note = opened(noteText, verifier, origin);
+  const note = opened(noteText, keys, origin);
   const answer: InclusionAnswer = await http.get(`/audit/logs/${log}/proof/inclusion`, { index: String(index), size: String(note.size) });
   const leaf = Buffer.from(answer.leaf, 'utf8');
   const hash = leafHash(leaf);
   const hashes = answer.hashes.map((text) => parseBase64(text, HASH_BYTES));
   const complete = hashes.every((one) => one !== undefined);
   const holds = complete && checkInclusion(hashes as Hash[], treeSize(note.size), note.root, leafIndex(index), hash);
+  if (holds && options.out !== undefined) {
+    await written(options.out, formatTlogProof({ index: leafIndex(index), hashes: hashes as Hash[], note: noteText }));
+    await written(`${options.out}.leaf`, leaf);
+  }
   if (options.json) {
     terminal.out(
       json({
@@ -54,7 +62,7 @@ export async function prove(cli: Cli, options: ProveCommand & ConnectionOptions)
         leafHash: hash.toString('base64'),
         hashes: answer.hashes,
         note: noteText,
-        vkey: verifier.vkey,
+        vkey,
         leaf: JSON.parse(answer.leaf) as unknown,
       }),
     );
@@ -70,27 +78,34 @@ export async function prove(cli: Cli, options: ProveCommand & ConnectionOptions)
       '(none: it is the only leaf)',
   );
   step(`4. The root that note of ${grouped(note.size)} leaves names`, note.root.toString('hex'));
-  step(`5. The note is signed by`, oneLine(verifier.vkey));
+  step(`5. The note is signed by`, oneLine(vkey));
   if (options.key === undefined) terminal.out(paint('yellow', '  as the server says: give the key that you were handed with --key\n'));
+  if (holds && options.out !== undefined)
+    terminal.out(`  the proof is in ${oneLine(options.out)}, the leaf in ${oneLine(options.out)}.leaf\n`);
   terminal.out(
     holds ? `${paint('green', '✓')} the leaf is in the signed tree\n` : `${paint('red', '✗')} the proof does not lead to the signed root\n`,
   );
   return holds ? EXIT.ok : EXIT.problems;
 }
 
-function verifierOf(vkey: string): NoteVerifier {
+/** Evidence is not overwritten. */
+async function written(file: string, content: string | Uint8Array): Promise<void> {
   try {
-    return parseVerifierKey(vkey.trim());
+    const handle = await open(file, 'wx');
+    try {
+      await handle.writeFile(content);
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    if (error instanceof MalformedKey) throw wrongUsage(`The key cannot be used: ${error.message}`);
-    throw error;
+    throw wrongUsage(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-function opened(text: string, verifier: NoteVerifier, origin: string | undefined): CheckpointNote {
+function opened(text: string, keys: readonly TrustedKey[], origin: string | undefined): CheckpointNote {
   let note: CheckpointNote;
   try {
-    note = openCheckpointNote(text, [verifier]);
+    note = openTrustedNote(text, keys);
   } catch (error) {
     throw new CliFailure(`The note is not signed by the key: ${error instanceof Error ? oneLine(error.message) : String(error)}`);
   }

@@ -4,6 +4,8 @@ import type { ExportState } from '#lib/audit';
 export interface AuditLogs {
   readonly logId: string;
   readonly verifierKey: string;
+  /** The trust policy, once a key was replaced. */
+  readonly trust?: string;
   readonly logs: readonly {
     readonly log: string;
     readonly origin: string;

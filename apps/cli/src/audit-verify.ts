@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { MalformedKey, MalformedNote, verifyBundle, type BundleReport, type Finding, type Place } from '#lib/audit';
+import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type BundleReport, type Finding, type Place } from '#lib/audit';
 import { errorCode } from '#lib/platform';
 import type { Cli } from './cli.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
 import { byteSize, counted, grouped, instant, json, oneLine, painter, table, wrapped } from './layout.js';
 import type { Terminal } from './terminal.js';
+import { keyOf, textOf } from './trusted-keys.js';
 
 export interface VerifyCommand {
   readonly key?: string;
@@ -21,7 +21,7 @@ export async function verify(cli: Cli, bundle: string, options: VerifyCommand): 
   try {
     report = await verifyBundle(bundle, { ...(vkey === undefined ? {} : { vkey }), previousNotes });
   } catch (error) {
-    if (error instanceof MalformedKey) throw wrongUsage(`The key cannot be used: ${error.message}`);
+    if (error instanceof MalformedKey || error instanceof MalformedTrust) throw wrongUsage(`The key cannot be used: ${error.message}`);
     if (error instanceof MalformedNote) throw wrongUsage(`The earlier note cannot be used: ${error.message}`);
     if (errorCode(error) !== undefined)
       throw wrongUsage(`${bundle} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
@@ -30,25 +30,6 @@ export async function verify(cli: Cli, bundle: string, options: VerifyCommand): 
   if (options.json) terminal.out(json({ bundle, ...report }));
   else reportText(terminal, bundle, report);
   return report.ok ? EXIT.ok : report.exitCode;
-}
-
-/** A key as it was handed out, or the file that holds it. */
-async function keyOf(given: string): Promise<string> {
-  return /^\S+\+[0-9a-f]{8}\+\S+$/.test(given) ? given : (await textOf(given)).trim();
-}
-
-/** Notes and keys are small; anything larger is the wrong file. */
-const MAX_TEXT = 1_000_000;
-
-async function textOf(file: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw wrongUsage(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (text.length > MAX_TEXT) throw wrongUsage(`${file} is too large for a key or a note.`);
-  return text;
 }
 
 function reportText(terminal: Terminal, bundle: string, report: BundleReport): void {

@@ -4,6 +4,7 @@ import { bigCount, logName, repeated, wholeNumber } from './arguments.js';
 import { exportBundle, type ExportCommand } from './audit-export.js';
 import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
 import { rebuildStored, verifyStored } from './audit-store.js';
+import { mirror, type TilesCommand } from './audit-tiles.js';
 import { verify, type VerifyCommand } from './audit-verify.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connecting, type ConnectionOptions } from './connection.js';
@@ -20,7 +21,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .description('verify an export on its own bytes, without server, database or network; or the store of a running server')
         .argument('[bundle]', 'the file that `fabula audit export` wrote')
         .option('--store', 'instead of a file: let the server check its whole store against its log and notes')
-        .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it')
+        .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it or a trust policy')
         .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
         .option('--json', 'for programs'),
     ),
@@ -70,9 +71,10 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       group
         .command('prove')
         .description('prove that a record is in a signed tree, step by step')
-        .requiredOption('--log <log>', 'p0, p1, … or root', logName)
+        .requiredOption('--log <log>', 'p0, p1, …, root or access', logName)
         .requiredOption('--index <n>', 'the leaf', bigCount)
-        .option('--key <vkey>', 'the key to trust (default: the one that the server names)')
+        .option('--key <vkey>', 'the key to trust, or a file with it or a trust policy (default: what the server names)')
+        .option('--out <file>', 'keep the proof as a C2SP `.tlog-proof` file, and the leaf beside it')
         .option('--json', 'for programs'),
     ),
     {
@@ -84,9 +86,27 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
   noted(
     connecting(
       group
+        .command('tiles')
+        .description('keep a directory up to the signed trees, as tiles that any web server can serve')
+        .requiredOption('--out <dir>', 'where each tree has its folder; only what is new is fetched')
+        .option('--log <log>', 'only p0, p1, …, root or access', logName)
+        .option('--key <vkey>', 'the key to trust, or a file with it or a trust policy (default: what the server names)')
+        .option('--json', 'for programs'),
+    ),
+    {
+      details:
+        'Role compliance. C2SP tlog-tiles: `checkpoint`, `tile/…` and `tile/entries/…` for each tree. Every entry is hashed; another history than the one that lies there, or a smaller tree, is refused and changes nothing.',
+      examples: ['fabula audit tiles --out mirror --key audit.vkey'],
+      exits: [[EXIT.problems, 'The log was not taken: it contradicts its signature, or what lies there.']],
+    },
+  ).action(action(ending, (options: TilesCommand & ConnectionOptions) => mirror(cli, options)));
+
+  noted(
+    connecting(
+      group
         .command('checkpoint')
         .description('print the newest signed note of a tree, or list all trees')
-        .argument('[log]', 'p0, p1, … or root', logName)
+        .argument('[log]', 'p0, p1, …, root or access', logName)
         .option('--json', 'for programs'),
     ),
     {

@@ -145,7 +145,7 @@ describe('a directory of tiles', () => {
     await mirrorTiles(log.options(once));
     const [left, right] = [files(stepwise), files(once)];
     for (const [name, bytes] of right) expect([name, left.get(name)]).toEqual([name, bytes]);
-    expect([...left.keys()].filter((name) => !right.has(name))).toEqual([]);
+    expect([...left.keys()].filter((name) => !right.has(name)).filter((name) => !/^tile\/1\/000\.p\/[0-9]+$/.test(name))).toEqual([]);
     expect(right.has(LAST > 65_536 ? 'tile/2/000.p/1' : 'tile/1/000.p/4')).toBe(true);
     // The higher levels are the log's own, byte for byte.
     for (const name of right.keys())
