@@ -183,19 +183,20 @@ export class BatchPlan {
     if (this.records.length >= limits.batchRecords) return FULL;
     const { request } = pending;
     const head = this.latest.get(hot)?.head ?? hot.head;
+    // Keys in canonical order: writing it then sorts nothing.
     const record: DecisionRecord = {
-      v: 1,
-      stream: hot.stream,
-      expectedVersion: head.version,
-      previous: head.previous,
-      commandId: as.commandId,
-      commandDigest: as.digest,
-      eventCount: events.length,
-      correlationId: request.correlationId,
-      causationId: as.system ? request.commandId : request.causationId,
       actor: as.actor,
       at: as.now,
+      causationId: as.system ? request.commandId : request.causationId,
+      commandDigest: as.digest,
+      commandId: as.commandId,
+      correlationId: request.correlationId,
+      eventCount: events.length,
       events,
+      expectedVersion: head.version,
+      previous: head.previous,
+      stream: hot.stream,
+      v: 1,
     };
     let value: Uint8Array;
     try {

@@ -1,9 +1,10 @@
 import { decodeFetchAnswer, type FetchAnswer } from './fetch-answer.js';
 import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.js';
+import { encodeProduceRequest } from './produce-request.js';
 
 /**
- * The three requests that the log makes all day, in kafkajs' encoding. The answers are not judged by it: its
- * `parse` throws on the first partition that failed and so hides where the others were stored.
+ * The three requests that the log makes all day. kafkajs gives their frames and versions; records are written and read here. The answers
+ * are not judged by it: its `parse` throws on the first partition that failed and so hides where the others were stored.
  */
 export interface Codecs {
   produce(topic: string, batches: readonly PartitionBatch[], timeoutMs: number): Protocol<ProduceAnswer>;
@@ -56,7 +57,11 @@ export async function loadCodecs(): Promise<Codecs> {
   const listOffsets = await codec<OffsetsAnswer>('listOffsets', 3);
   const names = await errorNames();
   return {
-    produce: (topic, batches, timeoutMs) => produce({ acks: -1, timeout: timeoutMs, topicData: [{ topic, partitions: batches }] }),
+    produce: (topic, batches, timeoutMs) => {
+      const protocol = produce({ acks: -1, timeout: timeoutMs, topicData: [] });
+      const encode = () => encodeProduceRequest(topic, batches, timeoutMs, Date.now());
+      return { ...protocol, request: { ...protocol.request, encode } };
+    },
     fetch: (topic, from, { maxWaitMs, maxBytes }) =>
       fetch({
         isolationLevel: READ_UNCOMMITTED,
