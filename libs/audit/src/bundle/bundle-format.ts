@@ -1,29 +1,42 @@
+import type { Term } from '../terms/index.js';
+
 /*
  * A bundle is a BagIt bag (RFC 8493) packed as one ustar file. Members, in this order, so that one streaming pass verifies them:
  *   bagit.txt
  *   data/export.json                  what was exported (ExportDescription)
+ *   data/trust.policy                 which keys sign these trees and who witnesses them (C2SP tlog-policy)        since /2
  *   data/root-checkpoint              the root tree's signed note
+ *   data/root-consistency.json        an earlier note of the root tree and the proof that this one continues it     since /2
  *   per tree:
  *     data/<tree>/checkpoint          its signed note
  *     data/<tree>/proof.json          how the leaves hang in that note's tree (TreeProof)
- *     data/<tree>/entries-000000.ndjson, -000001, …   exact leaf bytes, one leaf a line
+ *     data/<tree>/terms-000000.bin    filtered by a term: the summaries of just the blocks whose leaves follow
+ *     data/<tree>/entries-000000.ndjson, …   exact leaf bytes, one leaf a line; filtered by a term: others as index and hash
  *   manifest-sha256.txt               SHA-256 of every file under data/
  *   MANIFEST.note                     signed note over the manifest's SHA-256
  * docs/reference/audit-export.md says the same to people.
  */
-export const BUNDLE_FORMAT = 'fabula-audit-export/1';
+export const BUNDLE_FORMAT = 'fabula-audit-export/2';
+/** Still verified; no longer written. */
+export const FIRST_BUNDLE_FORMAT = 'fabula-audit-export/1';
 export const BAGIT = 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n';
-/** An entries file ends with the first leaf that reaches this. */
+/** An entries file ends with the first leaf, filtered by a term the first block, that reaches this. */
 export const ENTRIES_BYTES = 4 * 1024 * 1024;
 /** Every other file is smaller than this. */
 export const MAX_SMALL_FILE = 8 * 1024 * 1024;
 export const MAX_LINE = 65_535;
 
-export const entriesFile = (tree: string, n: number): string => `data/${tree}/entries-${String(n).padStart(6, '0')}.ndjson`;
+const numbered = (n: number): string => String(n).padStart(6, '0');
+export const entriesFile = (tree: string, n: number): string => `data/${tree}/entries-${numbered(n)}.ndjson`;
+export const termsFile = (tree: string, n: number): string => `data/${tree}/terms-${numbered(n)}.bin`;
+
+/** What an export was narrowed down to: the leaves with one term, or those in a time (log time in ms, from ≤ time < to). */
+export type ExportFilter =
+  { readonly kind: 'term'; readonly term: Term } | { readonly kind: 'time'; readonly from?: string; readonly to?: string };
 
 /** Sizes and indexes are decimal strings, hashes base64. */
 export interface ExportDescription {
-  readonly format: typeof BUNDLE_FORMAT;
+  readonly format: typeof BUNDLE_FORMAT | typeof FIRST_BUNDLE_FORMAT;
   readonly id: string;
   /** Event log whose records these leaves are of. */
   readonly logId: string;
@@ -32,6 +45,8 @@ export interface ExportDescription {
   readonly trust?: string;
   /** ms since the epoch. */
   readonly createdAt: string;
+  /** Absent: all leaves of the ranges. */
+  readonly filter?: ExportFilter;
   readonly trees: readonly ExportedTree[];
 }
 export interface ExportedTree {
@@ -43,14 +58,40 @@ export interface ExportedTree {
   readonly lastLeaf: string | null;
 }
 
+/** An earlier signed note, and the proof that the one beside it continues it. */
+export interface ConsistencyWith {
+  readonly note: string;
+  readonly hashes: readonly string[];
+}
+
 export interface TreeProof {
   /** Hashes of `cover(0, from)` and `cover(to, size)`, size being the checkpoint's. */
   readonly left: readonly string[];
   readonly right: readonly string[];
   /** That the checkpoint is an entry of the root tree; null for the root tree itself. */
   readonly inRoot: { readonly index: string; readonly leaf: string; readonly hashes: readonly string[] } | null;
-  /** An earlier signed note, and the proof that the checkpoint's tree extends it. */
-  readonly previous: { readonly note: string; readonly hashes: readonly string[] } | null;
+  readonly previous: ConsistencyWith | null;
+  /** Filtered by a term: the hashes around the exported blocks' summaries in the tree over all of them, whose root `inRoot.leaf` names. */
+  readonly terms?: { readonly left: readonly string[]; readonly right: readonly string[] };
+}
+
+/** A leaf that a filtered export does not show. */
+export function redactedLine(index: bigint, hash: Buffer): string {
+  return `{"h":"${hash.toString('hex')}","i":"${index}"}`;
+}
+const REDACTED = /^\{"h":"([0-9a-f]{64})","i":"(0|[1-9][0-9]{0,18})"\}$/;
+
+/** The inverse; undefined for every other line. */
+export function parseRedacted(line: Buffer): { readonly hash: Buffer; readonly index: bigint } | undefined {
+  // Shorter than any leaf.
+  if (line.length > 110) return undefined;
+  const match = REDACTED.exec(line.toString('latin1'));
+  return match === null ? undefined : { hash: Buffer.from(match[1] as string, 'hex'), index: BigInt(match[2] as string) };
+}
+
+/** A policy for a log that nobody witnesses. */
+export function plainPolicy(vkey: string): string {
+  return `log ${vkey}\nquorum none\n`;
 }
 
 /** The text that MANIFEST.note signs. */

@@ -20,6 +20,12 @@ export const EXIT_CODES = {
   MALFORMED: 18,
   /** The note that was given could not be compared with this bundle. */
   PREVIOUS_UNPROVED: 19,
+  /** A filtered export holds back a leaf that its filter asks for. */
+  INCOMPLETE: 20,
+  /** A filtered export shows a leaf that its filter does not ask for. */
+  SURPLUS: 21,
+  /** Summaries of blocks that are not those that were signed. */
+  TERMS: 22,
 } as const;
 
 export type FindingKind = keyof typeof EXIT_CODES;
@@ -50,7 +56,10 @@ const PRIORITY: readonly FindingKind[] = [
   'REORDER',
   'GAP',
   'LEAF',
+  'INCOMPLETE',
+  'SURPLUS',
   'ROOT',
+  'TERMS',
   'MALFORMED',
   'MANIFEST',
   'PREVIOUS_UNPROVED',

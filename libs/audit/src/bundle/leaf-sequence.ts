@@ -22,7 +22,12 @@ export class LeafSequence {
   leaves = 0;
   firstTime: number | undefined;
   lastTime: number | undefined;
+  /** Times of the first two leaves and of the last two, in the order in which they stand. */
+  readonly opening: number[] = [];
+  closing: readonly number[] = [];
   private expected: bigint;
+  /** Where the last leaf belongs, as far as can be told. */
+  placed = -1n;
   /** Hash of the leaf before; undefined where nothing can be said about it. */
   private previous: Hash | null | undefined;
   private previousPlace: Place | undefined;
@@ -38,6 +43,8 @@ export class LeafSequence {
     private readonly logId: string,
     from: bigint,
     previous: Hash | null | undefined,
+    /** Whether a broken link tells which leaf was changed; where leaves are redacted it may be either of two. */
+    private readonly linksTell = true,
   ) {
     this.expected = from;
     this.previous = previous;
@@ -47,6 +54,7 @@ export class LeafSequence {
   next(bytes: Buffer, at: Place): Hash {
     const hash = leafHash(bytes);
     this.leaves++;
+    this.placed = this.expected;
     const leaf = readLeaf(bytes);
     if (leaf === undefined || (leaf.log !== this.logId && this.tree !== 'access')) {
       this.settle();
@@ -62,6 +70,7 @@ export class LeafSequence {
     this.count(leaf);
     if (leaf.index !== this.expected && this.unparsed) {
       // Lines before this one were torn apart or glued together: go on from what can be read.
+      this.placed = leaf.index;
       this.move(hash, where, leaf.index + 1n, leaf.offset);
     } else if (leaf.index === this.expected || linked === true) {
       if (leaf.index !== this.expected) {
@@ -70,7 +79,7 @@ export class LeafSequence {
           ...where,
           index: String(this.expected),
         });
-      } else if (linked === false) this.broken.push({ at: where, before: this.previousPlace });
+      } else if (linked === false && this.linksTell) this.broken.push({ at: where, before: this.previousPlace });
       else this.settle();
       this.move(hash, where, this.expected + 1n, leaf.offset);
     } else this.outOfPlace(leaf, hash, where);
@@ -78,8 +87,18 @@ export class LeafSequence {
     return hash;
   }
 
-  private outOfPlace(leaf: ReadLeaf, hash: Hash, where: Place): void {
+  /** A leaf of which only its hash is given. */
+  redacted(index: bigint, hash: Hash, at: Place): void {
+    this.leaves++;
+    const where = { ...at, index: String(index) };
+    if (index === this.expected || this.unparsed) this.move(hash, where, index + 1n, undefined);
+    else this.outOfPlace({ index, offset: undefined }, hash, where);
+    this.unparsed = false;
+  }
+
+  private outOfPlace(leaf: Pick<ReadLeaf, 'index' | 'offset'>, hash: Hash, where: Place): void {
     this.settle();
+    this.placed = leaf.index;
     if (leaf.index > this.expected) {
       for (let i = this.expected; i < leaf.index && this.missing.size < MAX_MISSING; i++) this.missing.add(i);
       this.move(hash, where, leaf.index + 1n, leaf.offset);
@@ -99,6 +118,7 @@ export class LeafSequence {
   end(to: bigint, last: Hash | undefined, at: Place): boolean {
     if (
       last !== undefined &&
+      this.linksTell &&
       this.expected === to &&
       this.previousPlace !== undefined &&
       this.last !== undefined &&
@@ -153,6 +173,8 @@ export class LeafSequence {
     if (leaf.verdict !== undefined) this.verdicts[leaf.verdict] = (this.verdicts[leaf.verdict] ?? 0) + 1;
     this.firstTime = Math.min(this.firstTime ?? leaf.time, leaf.time);
     this.lastTime = Math.max(this.lastTime ?? leaf.time, leaf.time);
+    if (this.opening.length < 2) this.opening.push(leaf.time);
+    this.closing = [...this.closing.slice(-1), leaf.time];
   }
 }
 

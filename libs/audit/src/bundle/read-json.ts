@@ -1,5 +1,14 @@
-import { HASH_BYTES, parseBase64, parseDecimal, type Hash } from '../tlog/index.js';
-import { BUNDLE_FORMAT, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
+import { HASH_BYTES, parseBase64, parseDecimal, parseHex, type Hash } from '../tlog/index.js';
+import { TERM_TYPES, type TermType } from '../terms/index.js';
+import {
+  BUNDLE_FORMAT,
+  FIRST_BUNDLE_FORMAT,
+  type ConsistencyWith,
+  type ExportDescription,
+  type ExportedTree,
+  type ExportFilter,
+  type TreeProof,
+} from './bundle-format.js';
 
 /** A file of the bundle that is not in the form that Fabula writes. */
 export class Malformed extends Error {
@@ -50,7 +59,8 @@ export function readHash(base64: string): Hash {
 
 export function readDescription(bytes: Buffer): ExportDescription {
   const value = parse(bytes, 'export.json');
-  if (value['format'] !== BUNDLE_FORMAT) throw new Malformed(`export.json is not of format ${BUNDLE_FORMAT}`);
+  const { format } = value;
+  if (format !== BUNDLE_FORMAT && format !== FIRST_BUNDLE_FORMAT) throw new Malformed(`export.json is not of format ${BUNDLE_FORMAT}`);
   const trees = list(value['trees'], 'trees').map((one, i): ExportedTree => {
     const tree = object(one, `trees[${i}]`);
     const name = text(tree['tree'], `trees[${i}].tree`);
@@ -62,20 +72,49 @@ export function readDescription(bytes: Buffer): ExportDescription {
   });
   if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw new Malformed('a tree is exported twice');
   return {
-    format: BUNDLE_FORMAT,
+    format,
     id: text(value['id'], 'id'),
     logId: text(value['logId'], 'logId'),
     vkey: text(value['vkey'], 'vkey'),
     ...(value['trust'] === undefined ? {} : { trust: text(value['trust'], 'trust') }),
     createdAt: decimal(value['createdAt'], 'createdAt'),
+    ...(value['filter'] === undefined || format !== BUNDLE_FORMAT ? {} : { filter: readFilter(value['filter']) }),
     trees,
   };
+}
+
+function readFilter(value: unknown): ExportFilter {
+  const filter = object(value, 'filter');
+  if (filter['kind'] === 'term') {
+    const term = object(filter['term'], 'filter.term');
+    const type = TERM_TYPES.find((one): one is TermType => one === term['type']);
+    if (type === undefined) throw new Malformed('filter.term.type is none that leaves have');
+    return { kind: 'term', term: { type, value: text(term['value'], 'filter.term.value') } };
+  }
+  const [from, to] = [filter['from'], filter['to']];
+  if (filter['kind'] !== 'time' || (from === undefined && to === undefined)) throw new Malformed('filter is neither a term nor a time');
+  return {
+    kind: 'time',
+    ...(from === undefined ? {} : { from: decimal(from, 'filter.from') }),
+    ...(to === undefined ? {} : { to: decimal(to, 'filter.to') }),
+  };
+}
+
+/** `null` or an earlier note with its proof. */
+export function readConsistency(value: unknown, what: string): ConsistencyWith | null {
+  if (value === null) return null;
+  const previous = object(value, what);
+  return { note: text(previous['note'], `${what}.note`), hashes: hashes(previous['hashes'], `${what}.hashes`) };
+}
+
+export function readRootConsistency(bytes: Buffer): ConsistencyWith | null {
+  return readConsistency(parse(bytes, 'root-consistency.json')['previous'], 'previous');
 }
 
 export function readTreeProof(bytes: Buffer): TreeProof {
   const value = parse(bytes, 'proof.json');
   const inRoot = value['inRoot'] === null ? null : object(value['inRoot'], 'inRoot');
-  const previous = value['previous'] === null ? null : object(value['previous'], 'previous');
+  const terms = value['terms'] === undefined ? undefined : object(value['terms'], 'terms');
   return {
     left: hashes(value['left'], 'left'),
     right: hashes(value['right'], 'right'),
@@ -87,16 +126,18 @@ export function readTreeProof(bytes: Buffer): TreeProof {
             leaf: text(inRoot['leaf'], 'inRoot.leaf'),
             hashes: hashes(inRoot['hashes'], 'inRoot.hashes'),
           },
-    previous:
-      previous === null ? null : { note: text(previous['note'], 'previous.note'), hashes: hashes(previous['hashes'], 'previous.hashes') },
+    previous: readConsistency(value['previous'], 'previous'),
+    ...(terms === undefined ? {} : { terms: { left: hashes(terms['left'], 'terms.left'), right: hashes(terms['right'], 'terms.right') } }),
   };
 }
 
 /** What an entry of the root tree says; undefined when it is none. */
-export function readRootLeaf(bytes: Buffer): { readonly tree: string; readonly note: string } | undefined {
+export function readRootLeaf(bytes: Buffer): { readonly tree: string; readonly note: string; readonly terms?: Hash } | undefined {
   try {
-    const { tree, note } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-    return typeof tree === 'string' && typeof note === 'string' ? { tree, note } : undefined;
+    const { tree, note, terms } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    if (typeof tree !== 'string' || typeof note !== 'string') return undefined;
+    const root = typeof terms === 'string' ? parseHex(terms, HASH_BYTES) : undefined;
+    return { tree, note, ...(root === undefined ? {} : { terms: root }) };
   } catch {
     // Not JSON is no entry.
     return undefined;

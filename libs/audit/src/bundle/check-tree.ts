@@ -1,0 +1,170 @@
+import { checkInclusion, cover, Frontier, leafHash, leafIndex, type CheckpointNote, type Hash } from '../tlog/index.js';
+import { parseRedacted, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
+import type { BundleNotes } from './bundle-notes.js';
+import { checkTimeFilter } from './check-time-filter.js';
+import { TermFilterCheck } from './check-term-filter.js';
+import { comparePrevious, KeptRoots } from './compare-previous.js';
+import type { Findings, Place } from './findings.js';
+import { LeafSequence } from './leaf-sequence.js';
+import { Malformed, readHash, readRootLeaf } from './read-json.js';
+
+export interface TreeReport {
+  readonly tree: string;
+  readonly origin: string;
+  readonly from: string;
+  readonly to: string;
+  /** Leaves in the signed tree, and its root (hex). */
+  readonly size: string;
+  readonly root: string;
+  /** Leaves of the range; of these, how many are shown and not only their hashes given. */
+  readonly leaves: number;
+  readonly shown: number;
+  readonly verdicts: Readonly<Record<string, number>>;
+  /** ms since the epoch, log time. */
+  readonly firstTime: number | null;
+  readonly lastTime: number | null;
+}
+
+export interface TreeCheckOptions {
+  readonly findings: Findings;
+  readonly notes: BundleNotes;
+  readonly description: ExportDescription;
+  readonly tree: ExportedTree;
+  /** Undefined when it was not signed, which has been said. */
+  readonly note: CheckpointNote | undefined;
+  readonly rootNote: CheckpointNote | undefined;
+  readonly proof: TreeProof;
+  /** Notes that the bundle's reader kept. */
+  readonly previous: readonly string[];
+}
+
+/** One tree of a bundle: its lines in order, then its proofs. */
+export class TreeCheck {
+  private readonly where: Place;
+  private readonly frontier: Frontier | undefined;
+  private readonly sequence: LeafSequence;
+  private readonly kept: KeptRoots;
+  private readonly terms: TermFilterCheck | undefined;
+  private shown = 0;
+
+  /** @throws Malformed for a filtered tree that cannot be checked at all */
+  constructor(private readonly options: TreeCheckOptions) {
+    const { findings, notes, description, tree, note, proof, previous } = options;
+    const [from, to] = [BigInt(tree.from), BigInt(tree.to)];
+    this.where = { file: `data/${tree.tree}/proof.json`, tree: tree.tree };
+    const left = proof.left.map(readHash);
+    const fits = left.length === cover(0n, from).length;
+    if (!fits) findings.add('ROOT', `the proof of ${tree.tree} has ${left.length} hashes before leaf ${from}`, this.where);
+    this.frontier = fits ? new Frontier(from, left) : undefined;
+    const before = from === 0n ? null : (from & 1n) === 1n ? left.at(-1) : undefined;
+    const { filter } = description;
+    this.sequence = new LeafSequence(findings, tree.tree, description.logId, from, before, filter?.kind !== 'term');
+    this.kept = new KeptRoots(notes, tree.tree, previous);
+    if (this.frontier !== undefined) this.kept.passed(this.frontier);
+    if (filter?.kind !== 'term') return;
+    if (proof.terms === undefined) throw new Malformed(`${tree.tree} is filtered by a term, but its proof says nothing of summaries`);
+    this.terms = new TermFilterCheck(findings, tree.tree, filter.term, { from, to }, note?.size ?? to, proof.terms);
+  }
+
+  /** Whether files of summaries belong to this tree. */
+  get filteredByTerm(): boolean {
+    return this.terms !== undefined;
+  }
+  summaries(bytes: Buffer): void {
+    this.terms?.announce(bytes);
+  }
+
+  line(bytes: Buffer, at: Place): void {
+    const redacted = this.terms === undefined ? undefined : parseRedacted(bytes);
+    let hash: Hash;
+    if (redacted === undefined) {
+      hash = this.sequence.next(bytes, at);
+      this.shown++;
+      this.terms?.shown(this.sequence.placed, bytes, hash, at);
+    } else {
+      hash = redacted.hash;
+      this.sequence.redacted(redacted.index, hash, at);
+      this.terms?.redacted(redacted.index, hash, at);
+    }
+    if (this.frontier === undefined) return;
+    this.frontier.append(hash);
+    this.kept.passed(this.frontier);
+  }
+
+  /** `place`: of the last line. */
+  end(place: Place): TreeReport {
+    const { findings, notes, description, tree, note, proof, previous } = this.options;
+    const last = tree.lastLeaf === null ? undefined : readHash(tree.lastLeaf);
+    const complete = this.sequence.end(BigInt(tree.to), last, place);
+    if (note !== undefined) {
+      if (complete && this.frontier !== undefined) this.compareRoot(note, this.frontier);
+      this.compareInRoot(note);
+      comparePrevious({
+        findings,
+        notes,
+        tree: tree.tree,
+        note,
+        carried: proof.previous,
+        given: previous,
+        roots: this.kept.roots,
+        where: this.where,
+      });
+      this.terms?.end(this.signedTerms(), this.where);
+      const { filter } = description;
+      if (filter?.kind === 'time' && complete) checkTimeFilter(findings, filter, tree, note.size, this.sequence, this.where);
+    }
+    return {
+      tree: tree.tree,
+      origin: tree.origin,
+      from: tree.from,
+      to: tree.to,
+      size: note === undefined ? '' : String(note.size),
+      root: note?.root.toString('hex') ?? '',
+      leaves: this.sequence.leaves,
+      shown: this.shown,
+      verdicts: this.sequence.verdicts,
+      firstTime: this.sequence.firstTime ?? null,
+      lastTime: this.sequence.lastTime ?? null,
+    };
+  }
+
+  private compareRoot(note: CheckpointNote, frontier: Frontier): void {
+    const { findings, tree, proof } = this.options;
+    const right = cover(frontier.size, note.size);
+    const wrong = (): void =>
+      findings.add('ROOT', `the leaves ${tree.from}…${tree.to} of ${tree.tree} do not give the root that was signed at size ${note.size}`, {
+        ...this.where,
+        index: tree.from,
+      });
+    if (frontier.size > note.size || right.length !== proof.right.length) return wrong();
+    right.forEach((node, i) => frontier.appendSubtree(node.level, readHash(proof.right[i] as string)));
+    if (!frontier.root().equals(note.root)) wrong();
+  }
+
+  private compareInRoot(note: CheckpointNote): void {
+    const { findings, notes, tree, rootNote } = this.options;
+    const { inRoot } = this.options.proof;
+    if (rootNote === undefined) return;
+    if (tree.tree === 'root') {
+      if (note.size !== rootNote.size || !note.root.equals(rootNote.root))
+        findings.add('FORK', 'two notes of the root tree differ', this.where);
+      return;
+    }
+    if (inRoot === null) {
+      findings.add('ROOT', `the note of ${tree.tree} is not shown to be in the root tree`, this.where);
+      return;
+    }
+    const leaf = Buffer.from(inRoot.leaf, 'utf8');
+    const said = readRootLeaf(leaf);
+    const [index, hashes] = [BigInt(inRoot.index), inRoot.hashes.map(readHash)];
+    const proved = checkInclusion(hashes, rootNote.size, rootNote.root, leafIndex(index), leafHash(leaf));
+    const opened = said === undefined ? undefined : notes.quietly(said.note);
+    const same = said?.tree === tree.tree && opened !== undefined && opened.size === note.size && opened.root.equals(note.root);
+    if (!proved || !same) findings.add('ROOT', `the note of ${tree.tree} is not the one in the root tree`, this.where);
+  }
+
+  private signedTerms(): Hash | undefined {
+    const { inRoot } = this.options.proof;
+    return inRoot === null ? undefined : readRootLeaf(Buffer.from(inRoot.leaf, 'utf8'))?.terms;
+  }
+}

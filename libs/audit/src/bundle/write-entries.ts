@@ -1,0 +1,133 @@
+import type { AuditStore } from '../audit-store.js';
+import type { LogName } from '../log-name.js';
+import { BLOCK_LEAVES, blockOf, blocksOf, decodeSummary, positionsOf, type Term } from '../terms/index.js';
+import { partialSummary } from '../terms/prove-terms.js';
+import { HASH_BYTES, leafHash } from '../tlog/index.js';
+import { ENTRIES_BYTES, entriesFile, redactedLine, termsFile } from './bundle-format.js';
+import type { ExportPart } from './plan-export.js';
+import { missingLeaf } from './tree-proof.js';
+
+/** Takes a file of the bundle whole. */
+export type WriteMember = (name: string, content: Buffer) => Promise<void>;
+/** So many leaves more were written. @throws to stop the export */
+export type Written = (leaves: number) => Promise<void> | void;
+
+const NEWLINE = Buffer.from('\n');
+const LEAVES = BigInt(BLOCK_LEAVES);
+/** Blocks whose summaries and hashes are read at once. */
+const BLOCKS = 32n;
+
+/** Content that is written when it is large enough. */
+class Pending {
+  private parts: Buffer[] = [];
+  bytes = 0;
+  add(...parts: Buffer[]): void {
+    for (const part of parts) {
+      this.parts.push(part);
+      this.bytes += part.length;
+    }
+  }
+  take(): Buffer {
+    const whole = Buffer.concat(this.parts);
+    this.parts = [];
+    this.bytes = 0;
+    return whole;
+  }
+}
+
+/** Every leaf of a part; memory is one page of leaves and one file. */
+export async function writeEntries(store: AuditStore, part: ExportPart, member: WriteMember, written: Written): Promise<void> {
+  const pending = new Pending();
+  let files = 0;
+  let next = part.from;
+  for await (const page of store.leaves(part.log, part.from, part.to)) {
+    for (const leaf of page.leaves) {
+      if (leaf.index !== next++) throw missingLeaf(part.log, next - 1n);
+      pending.add(leaf.bytes, NEWLINE);
+      if (pending.bytes >= ENTRIES_BYTES) await member(entriesFile(part.log, files++), pending.take());
+    }
+    await written(page.leaves.length);
+  }
+  if (next !== part.to) throw missingLeaf(part.log, next);
+  if (pending.bytes > 0) await member(entriesFile(part.log, files++), pending.take());
+}
+
+/** The leaves with a term, of the others index and hash; before each file the summaries of its blocks. Leaves of other blocks are not read. */
+export async function writeFilteredEntries(
+  store: AuditStore,
+  part: ExportPart,
+  term: Term,
+  member: WriteMember,
+  written: Written,
+): Promise<void> {
+  const { log, note } = part;
+  const [summaries, entries] = [new Pending(), new Pending()];
+  let files = 0;
+  const flush = async (): Promise<void> => {
+    if (entries.bytes === 0) return;
+    await member(termsFile(log, files), summaries.take());
+    await member(entriesFile(log, files++), entries.take());
+  };
+  for (let first = blockOf(part.from); first * LEAVES < part.to; first += BLOCKS) {
+    const blocks: bigint[] = [];
+    for (let block = first; block < first + BLOCKS && block * LEAVES < part.to; block++) blocks.push(block);
+    const kept = await store.termBlocks(log, blocks);
+    const tiles = await store.tiles(
+      log,
+      blocks.map((index) => ({ level: 0, index })),
+    );
+    for (const [i, block] of blocks.entries()) {
+      const partial = (block + 1n) * LEAVES > note.size;
+      const summary = partial ? await partialSummary(store, log, note.size) : kept[i]?.summary;
+      const width = Number((partial ? note.size : (block + 1n) * LEAVES) - block * LEAVES);
+      if (summary === undefined) throw new Error(`block ${block} of ${log} has no kept summary: run \`fabula audit rebuild\``);
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(summary.length);
+      summaries.add(length, summary);
+      entries.add(await blockLines(store, log, block, width, matching(summary, term), tiles[i]));
+      if (entries.bytes >= ENTRIES_BYTES || summaries.bytes >= ENTRIES_BYTES) await flush();
+      await written(width);
+    }
+  }
+  await flush();
+  if (blocksOf(part.to) * LEAVES < part.to) throw missingLeaf(log, part.to - 1n);
+}
+
+function matching(summary: Buffer, term: Term): readonly number[] {
+  const read = decodeSummary(summary);
+  if (read === undefined) throw new Error('a kept summary cannot be read: run `fabula audit rebuild`');
+  return positionsOf(read, term);
+}
+
+async function blockLines(
+  store: AuditStore,
+  log: LogName,
+  block: bigint,
+  width: number,
+  shown: readonly number[],
+  hashes: Buffer | undefined,
+): Promise<Buffer> {
+  const from = block * LEAVES;
+  if (hashes === undefined || hashes.length < width * HASH_BYTES) throw missingLeaf(log, from);
+  const bytes = new Map<number, Buffer>();
+  const [least, most] = [shown[0], shown.at(-1)];
+  if (least !== undefined && most !== undefined)
+    for await (const { leaves } of store.leaves(log, from + BigInt(least), from + BigInt(most) + 1n))
+      for (const leaf of leaves) bytes.set(Number(leaf.index - from), leaf.bytes);
+  const wanted = new Set(shown);
+  const lines: Buffer[] = [];
+  for (let position = 0; position < width; position++) {
+    const hash = hashes.subarray(position * HASH_BYTES, (position + 1) * HASH_BYTES);
+    const index = from + BigInt(position);
+    if (!wanted.has(position)) lines.push(Buffer.from(redactedLine(index, hash)));
+    else {
+      const leaf = bytes.get(position);
+      if (leaf === undefined) throw missingLeaf(log, index);
+      if (!leafHash(leaf).equals(hash))
+        throw new Error(`leaf ${index} of ${log} is not the tree's: find out why with \`fabula audit verify --store\``);
+      lines.push(leaf);
+    }
+    lines.push(NEWLINE);
+  }
+  return Buffer.concat(lines);
+}
