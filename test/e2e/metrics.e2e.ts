@@ -27,7 +27,7 @@ interface Operations {
     | readonly {
         readonly partition: number;
         readonly end: number;
-        readonly engine: object;
+        readonly engine: { readonly pending: number };
         readonly projector: Progress | null;
         readonly auditor: Progress | null;
         readonly publisher: object | null;
@@ -127,7 +127,7 @@ describe('what operators see of running servers', () => {
       // A timed choice may be made at any moment.
       const caughtUp =
         seen.partitions?.every(
-          ({ engine, projector, auditor }) => engine?.pending === 0 && projector?.lagRecords === 0 && auditor?.lagRecords === 0,
+          ({ engine, projector, auditor }) => engine.pending === 0 && projector?.lagRecords === 0 && auditor?.lagRecords === 0,
         ) === true;
       return caughtUp && seen.degraded.length === 0 ? seen : undefined;
     }, 'projector and auditor are at the end of the log');
