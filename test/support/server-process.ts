@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -89,6 +90,12 @@ export async function temporaryDataDir(): Promise<string> {
   return mkdtemp(path.join(os.tmpdir(), 'fabula-e2e-'));
 }
 
+/** Servers on one database share its key-encryption keys; the folder goes with the run's cluster. */
+function kekDirOf(databaseUrl: string): string {
+  const name = createHash('sha256').update(databaseUrl).digest('hex').slice(0, 16);
+  return path.join(process.env['FABULA_TEST_CLUSTER'] ?? os.tmpdir(), 'keks', name);
+}
+
 function launch(dataDir: string, { databaseUrl, env, root = ROOT }: ServerOptions): { child: ChildProcess; output: () => string } {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FABULA_') && name !== 'NODE_ENV'));
   const child = spawn(process.execPath, ['--enable-source-maps', 'dist/apps/server/src/main.js'], {
@@ -100,7 +107,7 @@ function launch(dataDir: string, { databaseUrl, env, root = ROOT }: ServerOption
       FABULA_DATA_DIR: dataDir,
       FABULA_REQUESTS_PER_MINUTE: '0',
       LOG_LEVEL: 'warn',
-      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
+      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, FABULA_KEK_DIR: kekDirOf(databaseUrl) }),
       ...env,
     },
   });

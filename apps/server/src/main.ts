@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { KekMissing, KekUnusable, WrapBroken } from '#lib/privacy';
 import { AuditKeyDiffers, SigningKeyUnusable } from '#lib/audit';
 import { CopyUnfinished, KafkaFileUnreadable, LogDamaged, NotDurable, PartitionCountDiffers, TopicMissing, UnsafeTopic } from '#lib/log';
 import {
@@ -33,6 +34,9 @@ const EXPECTED = [
   CopyUnfinished,
   LogDamaged,
   SigningKeyUnusable,
+  KekMissing,
+  KekUnusable,
+  WrapBroken,
   LogDiffers,
   KafkaFileUnreadable,
   NotDurable,
@@ -83,7 +87,7 @@ async function main(): Promise<void> {
     const { url: databaseUrl } = await database;
     // A stop that came meanwhile ends the process; nothing more is begun.
     if (stopping !== undefined) return await stopping;
-    await runMigrations(databaseUrl);
+    await runMigrations(databaseUrl, config.keysDatabaseUrl);
     server = await startServer(config, logger, databaseUrl, root);
     await writeServerFile(config, server.url);
     const samples =

@@ -28,7 +28,6 @@ import {
   type Tracing,
 } from '#lib/platform';
 import { playthroughStream, stateHash, type PlaythroughState } from '#lib/playthrough';
-import { PostgresPseudonyms, PostgresSubjectKeys, Pseudonyms, Sealer } from '#lib/privacy';
 import { createReadSide, DeadLetters, encodePosition, type PositionWaiter, type ReadModels } from '#lib/projections';
 import type { CompiledStory } from '#lib/story';
 import { AuditService } from './audit/audit-service.js';
@@ -36,7 +35,7 @@ import { FeedService } from './feed/feed-service.js';
 import { Compliance } from './compliance/compliance.js';
 import { DatabaseProbe } from './database-probe.js';
 import { endInOrder, type Ending } from './endings.js';
-import { Authenticator, type Caller } from './http/auth.js';
+import type { Authenticator, Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { openLogOfRecord } from './log-of-record.js';
 import { NodeMetrics } from './metrics.js';
@@ -45,6 +44,7 @@ import { observe, type RoleOwners } from './node-metrics.js';
 import { ObservedLog } from './observed-log.js';
 import { PlaythroughWatch } from './play/playthrough-watch.js';
 import { isPlaythrough, rejectionError } from './play/rejections.js';
+import { Privacy } from './privacy/privacy.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { MissingContents } from './stories/missing-contents.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
@@ -83,7 +83,7 @@ export class FabulaNode {
     readonly logId: LogId,
     readonly authenticator: Authenticator,
     readonly developmentIssuer: DevelopmentIssuer | undefined,
-    readonly sealer: Sealer,
+    readonly privacy: Privacy,
     readonly reads: ReadModels,
     readonly waiter: PositionWaiter,
     readonly contents: StoryContents,
@@ -145,9 +145,8 @@ export class FabulaNode {
     const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
     const { verifier, developmentIssuer } = await createAuth(config);
-    const pseudonyms = new Pseudonyms(new PostgresPseudonyms(pool));
     const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
-    const authenticator = new Authenticator(verifier, (subject) => pseudonyms.of(issuer, subject), systemClock.now);
+    const privacy = await Privacy.open({ config, pool, databaseUrl, logger, issuer });
     const content = new PostgresContentStore(pool);
     const projecting = new PacedReads(systemTimers, PROJECT_EVERY_MS);
     const auditing = new PacedReads(systemTimers, AUDIT_EVERY_MS);
@@ -239,9 +238,9 @@ export class FabulaNode {
       pool,
       log,
       logId,
-      authenticator,
+      privacy.authenticator(verifier),
       developmentIssuer,
-      new Sealer(new PostgresSubjectKeys(pool)),
+      privacy,
       reads,
       waiter,
       new StoryContents(content),
@@ -302,6 +301,7 @@ export class FabulaNode {
       ['stories', () => this.stories.close()],
       ['forwarding', () => this.transport.close()],
       ['log', () => this.log.close()],
+      ['keys', () => this.privacy.close()],
       ['database', () => this.pool.end()],
       ['tracing', () => this.tracing.stop()],
     ];

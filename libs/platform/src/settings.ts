@@ -67,6 +67,17 @@ export const settings = {
     read: text,
     what: 'Folder of the embedded database, the audit key and the development issuer. One server at a time uses an embedded database.',
   }),
+  kekDir: setting<string>({
+    name: 'FABULA_KEK_DIR',
+    read: text,
+    what: 'Folder of the key-encryption keys, one file each; the first is made at the first start. One folder for all processes of one database, of no other database, and never in the same backup as the keys that it opens. Absent: `keks` in the data directory.',
+  }),
+  keysDatabaseUrl: setting<string>({
+    name: 'FABULA_KEYS_DATABASE_URL',
+    read: url('postgres:', 'postgresql:'),
+    what: 'Postgres that holds the wrapped keys and the links to people (schema `fabula_keys`), so that it can be backed up, and its backups deleted, apart from everything else. Absent: the same database.',
+    secret: true,
+  }),
   roles: setting<readonly ProcessRole[], string>({
     name: 'FABULA_ROLES',
     default: PROCESS_ROLES.join(','),
@@ -103,7 +114,7 @@ export const settings = {
     name: 'FABULA_DATABASE_CONNECTIONS',
     default: '16',
     read: whole(2, 1_000),
-    what: 'Most database connections of this process (three more are held for listening and ownership).',
+    what: 'Most database connections of this process (four more are held for listening and ownership).',
     raise: 'Commands wait for connections while the database is not busy.',
     lower: 'Many processes share a database with few connections.',
   }),

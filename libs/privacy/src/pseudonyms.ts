@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import type { Pool } from 'pg';
 
 /** Keeps which pseudonym stands for which subject of which issuer: the one place that links a person to the log. */
 export interface PseudonymTable {
   /** The pseudonym of that subject; when there is none yet, `proposed` becomes it. All concurrent askers get the same. */
   findOrAdd(issuer: string, sub: string, proposed: string): Promise<string>;
-  /** Cuts the link; the same person gets a new pseudonym next time. Answers the old one. */
-  remove(issuer: string, sub: string): Promise<string | null>;
+  /** The pseudonym of that subject, if there is one. */
+  find(issuer: string, sub: string): Promise<string | null>;
+  /** Cuts every link to a pseudonym for ever; the same person gets a new one next time. Answers how many there were, also when asked again. */
+  cut(pseudonym: string): Promise<number>;
 }
 
 /** A token's issuer or subject that cannot be a key: empty, too long, with control characters. */
@@ -15,6 +16,8 @@ export class BadSubject extends RangeError {
 }
 
 export const MAX_SUBJECT_LENGTH = 512;
+/** What `newPseudonym` makes. */
+export const PSEUDONYM = /^r-[a-z2-7]{26}$/;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 const LETTERS = 26;
 
@@ -62,17 +65,18 @@ export class Pseudonyms {
     }
   }
 
-  /** Cuts the link between that subject and its pseudonym, which it answers. Other processes must be told to `drop` it. */
-  async forget(issuer: string, sub: string): Promise<string | null> {
-    const removed = await this.table.remove(issuer, sub);
-    this.drop(issuer, sub);
-    return removed;
+  /** The pseudonym of that subject if it has one: looking makes none. @throws BadSubject */
+  async find(issuer: string, sub: string): Promise<string | null> {
+    check('issuer', issuer);
+    check('sub', sub);
+    return this.table.find(issuer, sub);
   }
 
-  /** Takes it out of memory. */
-  drop(issuer: string, sub: string): void {
-    this.recent.delete(`${issuer}\0${sub}`);
-    this.asking.delete(`${issuer}\0${sub}`);
+  /** Takes a pseudonym whose link was cut out of memory, and answers that are on their way with it. */
+  drop(pseudonym: string): void {
+    // Erasures are rare: no second map is kept for them.
+    for (const [key, known] of this.recent) if (known === pseudonym) this.recent.delete(key);
+    this.asking.clear();
   }
 
   private keep(key: string, pseudonym: string): void {
@@ -94,6 +98,7 @@ function check(what: string, text: string): void {
 
 export class MemoryPseudonyms implements PseudonymTable {
   private readonly pseudonyms = new Map<string, string>();
+  private readonly links = new Map<string, number>();
 
   async findOrAdd(issuer: string, sub: string, proposed: string): Promise<string> {
     const key = `${issuer}\0${sub}`;
@@ -102,41 +107,14 @@ export class MemoryPseudonyms implements PseudonymTable {
     return known;
   }
 
-  async remove(issuer: string, sub: string): Promise<string | null> {
-    const key = `${issuer}\0${sub}`;
-    const known = this.pseudonyms.get(key) ?? null;
-    this.pseudonyms.delete(key);
-    return known;
-  }
-}
-
-/** Pseudonyms in `fabula.subjects`. */
-export class PostgresPseudonyms implements PseudonymTable {
-  constructor(private readonly pool: Pool) {}
-
-  async findOrAdd(issuer: string, sub: string, proposed: string): Promise<string> {
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const known = await this.pool.query<{ pseudonym: string }>({
-        name: 'pseudonym',
-        text: 'select pseudonym from fabula.subjects where issuer = $1 and sub = $2',
-        values: [issuer, sub],
-      });
-      if (known.rows[0] !== undefined) return known.rows[0].pseudonym;
-      const added = await this.pool.query<{ pseudonym: string }>(
-        'insert into fabula.subjects (issuer, sub, pseudonym) values ($1, $2, $3) on conflict (issuer, sub) do nothing returning pseudonym',
-        [issuer, sub, proposed],
-      );
-      if (added.rows[0] !== undefined) return added.rows[0].pseudonym;
-      // Somebody else was first: the next look finds theirs, unless it is removed in between.
-    }
-    throw new Error('the pseudonym was added and removed by others three times in a row');
+  async find(issuer: string, sub: string): Promise<string | null> {
+    return this.pseudonyms.get(`${issuer}\0${sub}`) ?? null;
   }
 
-  async remove(issuer: string, sub: string): Promise<string | null> {
-    const { rows } = await this.pool.query<{ pseudonym: string }>(
-      'delete from fabula.subjects where issuer = $1 and sub = $2 returning pseudonym',
-      [issuer, sub],
-    );
-    return rows[0]?.pseudonym ?? null;
+  async cut(pseudonym: string): Promise<number> {
+    let links = this.links.get(pseudonym) ?? 0;
+    for (const [key, known] of this.pseudonyms) if (known === pseudonym && this.pseudonyms.delete(key)) links += 1;
+    this.links.set(pseudonym, links);
+    return links;
   }
 }

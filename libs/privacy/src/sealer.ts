@@ -62,16 +62,28 @@ export class Sealer {
    * @throws SealBroken when the sealed text was tampered with or belongs to another subject.
    */
   async unseal(subject: string, sealed: Sealed): Promise<string | null> {
-    const key = await this.keys.keyOf(subject, { create: false });
-    if (key === null || key.kid !== sealed.kid) return null;
+    const opened = await this.open(sealed);
+    if (opened !== null && opened.subject !== subject) throw new SealBroken('the sealed text belongs to another subject');
+    return opened?.text ?? null;
+  }
+
+  /**
+   * The text and whose it is, by the key's name alone: an event may hold sealed fields of several subjects, and erasing one leaves the others.
+   * Null when the key is gone.
+   * @throws SealBroken when the sealed text was tampered with
+   */
+  async open(sealed: Sealed): Promise<{ readonly subject: string; readonly text: string } | null> {
+    const key = await this.keys.byKid(sealed.kid);
+    if (key === null) return null;
     const iv = Buffer.from(sealed.iv, 'base64url');
     const tag = Buffer.from(sealed.tag, 'base64url');
     if (iv.length !== IV_BYTES || tag.length !== TAG_BYTES) throw new SealBroken('IV or tag has the wrong length');
     const decipher = createDecipheriv('aes-256-gcm', key.key, iv, { authTagLength: TAG_BYTES });
-    decipher.setAAD(associated(subject, key));
+    decipher.setAAD(associated(key.subject, key));
     decipher.setAuthTag(tag);
     try {
-      return Buffer.concat([decipher.update(Buffer.from(sealed.ct, 'base64url')), decipher.final()]).toString('utf8');
+      const text = Buffer.concat([decipher.update(Buffer.from(sealed.ct, 'base64url')), decipher.final()]).toString('utf8');
+      return { subject: key.subject, text };
     } catch (error) {
       throw new SealBroken('the sealed text does not match its tag', { cause: error });
     }

@@ -2,6 +2,8 @@
 export interface SubjectKey {
   /** Public name of the key; stands in every text sealed under it. */
   readonly kid: string;
+  /** Whose it is: a pseudonym. */
+  readonly subject: string;
   /** 32 bytes. */
   readonly key: Buffer;
 }
@@ -13,8 +15,13 @@ export interface SubjectKeyStore {
    * was destroyed.
    */
   keyOf(subject: string, options: { readonly create: boolean }): Promise<SubjectKey | null>;
-  /** Forgets the key for ever; answers whether there was one. The subject never gets another, so no late writer brings it back. */
-  destroy(subject: string): Promise<boolean>;
+  /** The key of that name, whoever's it is; null when there is none, or none any more. */
+  byKid(kid: string): Promise<SubjectKey | null>;
+  /**
+   * Forgets the subject's keys for ever; answers the names of all that were destroyed, now or earlier. The subject never gets another, so no
+   * late writer brings it back.
+   */
+  destroy(subject: string): Promise<readonly string[]>;
 }
 
 export const KEY_BYTES = 32;

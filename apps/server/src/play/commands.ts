@@ -4,6 +4,7 @@ import type { Actor } from '#lib/decision';
 import { EngineFailure, type CommandRequest } from '#lib/engine';
 import { FabulaError } from '#lib/platform';
 import { derivedPlaythroughId, playthroughStream, type PlaythroughCommand, type PlaythroughState } from '#lib/playthrough';
+import { SubjectForgotten } from '#lib/privacy';
 import { requireRole, type Caller, type RequestContext } from '../http/auth.js';
 import { beforeItsEffect } from '../http/database-outage.js';
 import { FabulaNode } from '../node.js';
@@ -147,7 +148,10 @@ export class SetCheckpointHandler implements ICommandHandler<SetCheckpoint> {
   async execute({ input, context }: SetCheckpoint): Promise<PlaythroughResult> {
     const caller = requireRole(context.caller, 'reader', 'author');
     const name = plainText('name', input.name, MAX_CHECKPOINT_NAME);
-    const { sealed, mark } = await beforeItsEffect(this.node.sealer.seal(caller.actor, name));
+    const { sealed, mark } = await beforeItsEffect(this.node.privacy.sealer.seal(caller.actor, name)).catch((error: unknown) => {
+      // Forgotten while this was on its way: the same token is somebody new from now on, whose playthrough this is not.
+      throw error instanceof SubjectForgotten ? notFound() : error;
+    });
     const command = { type: 'setCheckpoint', checkpoint: { name: sealed, mark, turn: input.turn }, turn: input.turn } as const;
     // The digest must not hold the name, nor a plain hash of it: the mark is keyed and says nothing once the key is gone.
     return playOwn(this.node, context, input, command, { type: 'setCheckpoint', mark, turn: input.turn });

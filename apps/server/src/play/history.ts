@@ -66,7 +66,9 @@ export async function historyOf(node: FabulaNode, view: PlaythroughView, page: P
 /** The reader's bookmarks with their names unsealed. */
 export async function checkpointsOf(node: FabulaNode, view: PlaythroughView): Promise<readonly CheckpointView[]> {
   const { checkpoints, reader } = view.seen.state;
-  return Promise.all(checkpoints.map(async ({ name, turn }) => ({ turn, name: await node.sealer.unseal(reader, name as SealedText) })));
+  return Promise.all(
+    checkpoints.map(async ({ name, turn }) => ({ turn, name: await node.privacy.sealer.unseal(reader, name as SealedText) })),
+  );
 }
 
 const KINDS: Readonly<Record<string, TurnView['kind']>> = {

@@ -1,4 +1,4 @@
-import { BadSubject, Pseudonyms, type PseudonymTable } from '../pseudonyms.js';
+import { BadSubject, newPseudonym, Pseudonyms, type PseudonymTable } from '../pseudonyms.js';
 
 /** What every `PseudonymTable` must do, and what `Pseudonyms` does on it. */
 export function describePseudonymTable(name: string, open: () => PseudonymTable): void {
@@ -23,13 +23,26 @@ export function describePseudonymTable(name: string, open: () => PseudonymTable)
       expect(new Set(given).size).toBe(1);
     });
 
-    it('gives a forgotten reader a new pseudonym', async () => {
-      const pseudonyms = new Pseudonyms(open());
+    it('gives a forgotten reader a new pseudonym, and says each time how many links were cut', async () => {
+      const table = open();
+      const pseudonyms = new Pseudonyms(table);
       const sub = fresh();
       const first = await pseudonyms.of(issuer, sub);
-      expect(await pseudonyms.forget(issuer, sub)).toBe(first);
-      expect(await pseudonyms.forget(issuer, sub)).toBeNull();
+      expect(await table.cut(first)).toBe(1);
+      pseudonyms.drop(first);
+      expect(await pseudonyms.find(issuer, sub)).toBeNull();
       expect(await pseudonyms.of(issuer, sub)).not.toBe(first);
+      expect(await table.cut(first)).toBe(1);
+      expect(await table.cut(newPseudonym())).toBe(0);
+    });
+
+    it('finds a reader without making one', async () => {
+      const pseudonyms = new Pseudonyms(open());
+      const sub = fresh();
+      expect(await pseudonyms.find(issuer, sub)).toBeNull();
+      const made = await pseudonyms.of(issuer, sub);
+      expect(await pseudonyms.find(issuer, sub)).toBe(made);
+      await expect(pseudonyms.find(issuer, '')).rejects.toThrow(BadSubject);
     });
 
     it('takes hostile subjects as text, and refuses those that no key can hold', async () => {

@@ -1,5 +1,5 @@
 import { Sealer, SealBroken, SubjectForgotten } from '../sealer.js';
-import type { SubjectKeyStore } from '../subject-keys.js';
+import type { SubjectKey, SubjectKeyStore } from '../subject-keys.js';
 
 /** What every `SubjectKeyStore` must do, and what `Sealer` does on it. */
 export function describeSubjectKeyStore(name: string, open: () => SubjectKeyStore): void {
@@ -24,18 +24,33 @@ export function describeSubjectKeyStore(name: string, open: () => SubjectKeyStor
       expect(other?.key.equals(asked[0]?.key ?? Buffer.alloc(0))).toBe(false);
     });
 
-    it('destroys a key for ever, even for who wants to make one', async () => {
+    it('destroys a key for ever, even for who wants to make one, and says each time which', async () => {
       const subject = fresh();
-      await open().keyOf(subject, { create: true });
-      expect(await open().destroy(subject)).toBe(true);
-      expect(await open().destroy(subject)).toBe(false);
+      const made = await open().keyOf(subject, { create: true });
+      expect(await open().byKid(made?.kid ?? '')).toEqual(made);
+      expect(await open().destroy(subject)).toEqual([made?.kid]);
+      expect(await open().destroy(subject)).toEqual([made?.kid]);
       expect(await open().keyOf(subject, { create: true })).toBeNull();
+      expect(await open().byKid(made?.kid ?? '')).toBeNull();
     });
 
     it('remembers that a subject was forgotten before it ever had a key', async () => {
       const subject = fresh();
-      expect(await open().destroy(subject)).toBe(false);
+      expect(await open().destroy(subject)).toEqual([]);
       expect(await open().keyOf(subject, { create: true })).toBeNull();
+      expect(await open().destroy(subject)).toEqual([]);
+    });
+
+    it('leaves no key to a subject that is destroyed while many ask for one', async () => {
+      const subject = fresh();
+      const asked = Array.from({ length: 12 }, () => open().keyOf(subject, { create: true }));
+      const [destroyed] = await Promise.all([open().destroy(subject), ...asked]);
+      expect(await open().keyOf(subject, { create: true })).toBeNull();
+      expect((await open().destroy(subject)).length).toBeGreaterThanOrEqual(destroyed.length);
+    });
+
+    it('knows no key of a name that nobody has', async () => {
+      expect(await open().byKid('nobody')).toBeNull();
     });
 
     it('seals text that only its subject can read, and never twice the same', async () => {
@@ -50,7 +65,7 @@ export function describeSubjectKeyStore(name: string, open: () => SubjectKeyStor
       expect((await sealer.seal(mine, `${text}.`)).mark).not.toBe(first.mark);
       expect((await sealer.seal(other, text)).mark).not.toBe(first.mark);
       expect(JSON.stringify(first)).not.toContain('bridge');
-      expect(await sealer.unseal(other, first.sealed)).toBeNull();
+      await expect(sealer.unseal(other, first.sealed)).rejects.toThrow(SealBroken);
     });
 
     it('finds every change of a sealed text', async () => {
@@ -68,10 +83,27 @@ export function describeSubjectKeyStore(name: string, open: () => SubjectKeyStor
     it('binds a sealed text to its subject, even where two subjects were given one key', async () => {
       const keys = open();
       const owner = fresh();
-      const shared: SubjectKeyStore = { keyOf: (_subject, options) => keys.keyOf(owner, options), destroy: () => keys.destroy(owner) };
-      const sealer = new Sealer(shared);
-      const { sealed } = await sealer.seal(owner, 'a name');
-      await expect(sealer.unseal(`${owner}-other`, sealed)).rejects.toThrow(SealBroken);
+      const { sealed } = await new Sealer(keys).seal(owner, 'a name');
+      const mistaken: SubjectKeyStore = {
+        keyOf: (subject, options) => keys.keyOf(subject, options),
+        byKid: async (kid) => ({ ...((await keys.byKid(kid)) as SubjectKey), subject: `${owner}-other` }),
+        destroy: (subject) => keys.destroy(subject),
+      };
+      await expect(new Sealer(mistaken).open(sealed)).rejects.toThrow(SealBroken);
+    });
+
+    it('opens the fields of several subjects in one event by their keys; forgetting one leaves the others', async () => {
+      const keys = open();
+      const sealer = new Sealer(keys);
+      const [one, other] = [fresh(), fresh()];
+      const fields = [(await sealer.seal(one, 'from one')).sealed, (await sealer.seal(other, 'from the other')).sealed];
+      const opened = async (): Promise<unknown> => Promise.all(fields.map((field) => sealer.open(field)));
+      expect(await opened()).toEqual([
+        { subject: one, text: 'from one' },
+        { subject: other, text: 'from the other' },
+      ]);
+      await keys.destroy(one);
+      expect(await opened()).toEqual([null, { subject: other, text: 'from the other' }]);
     });
 
     it('reads nothing and seals nothing once the key is gone', async () => {

@@ -1,0 +1,123 @@
+import path from 'node:path';
+import type { Pool } from 'pg';
+import { createPool, systemClock, systemTimers, type Config, type Logger, type TokenVerifier } from '#lib/platform';
+import {
+  Eraser,
+  FileKeyEncryption,
+  ForgottenFollower,
+  KekRotation,
+  Keyring,
+  LegacyKeys,
+  PostgresPseudonyms,
+  PostgresSubjectKeys,
+  Pseudonyms,
+  Sealer,
+  type KeyEncryption,
+} from '#lib/privacy';
+import { Authenticator } from '../http/auth.js';
+
+interface PrivacyOptions {
+  readonly config: Config;
+  /** Of the database that holds everything else; the keys are there too unless they have one of their own. */
+  readonly pool: Pool;
+  readonly databaseUrl: string;
+  readonly logger: Logger;
+  /** Of the tokens that are taken here. */
+  readonly issuer: string;
+}
+
+/** Keys and seals are asked for rarely: a few connections do for a database of their own. */
+const KEY_CONNECTIONS = 4;
+
+/** What one process knows of people: who is behind a token, what is sealed for whom, and how either is forgotten. */
+export class Privacy {
+  readonly sealer: Sealer;
+  readonly eraser: Eraser;
+  readonly rotation: KekRotation;
+  private readonly authenticators = new Set<Authenticator>();
+  private follower: ForgottenFollower | undefined;
+
+  private constructor(
+    private readonly options: PrivacyOptions,
+    private readonly pool: Pool,
+    readonly keyring: Keyring,
+    readonly pseudonyms: Pseudonyms,
+    table: PostgresPseudonyms,
+    keys: PostgresSubjectKeys,
+  ) {
+    this.sealer = new Sealer(keys);
+    this.rotation = new KekRotation(pool, keyring);
+    this.eraser = new Eraser(keys, table, (pseudonym) => this.drop(pseudonym));
+  }
+
+  /**
+   * Opens the keys. A process that neither answers readers nor carries out erasures needs none, and does without the folder.
+   * @throws KekMissing, KekUnusable, WrapBroken
+   */
+  static async open(
+    options: PrivacyOptions,
+    encryption: KeyEncryption = new FileKeyEncryption(kekFolder(options.config)),
+  ): Promise<Privacy> {
+    const { config, pool: main, databaseUrl, logger } = options;
+    const pool = keyPool(options) ?? main;
+    try {
+      const keyring = new Keyring(pool, encryption);
+      const legacy = new LegacyKeys(databaseUrl, main, pool, keyring);
+      const table = new PostgresPseudonyms(pool, () => keyring.open());
+      const keys = new PostgresSubjectKeys(pool, keyring, () => legacy.takeOver());
+      const privacy = new Privacy(options, pool, keyring, new Pseudonyms(table), table, keys);
+      if (config.roles.includes('api') || config.roles.includes('auditor')) {
+        await keyring.open();
+        const { subjects, keys: wrapped } = await legacy.convert();
+        if (subjects + wrapped > 0) logger.info({ subjects, keys: wrapped }, 'subjects and keys that lay in clear were brought over');
+        privacy.follower = await ForgottenFollower.open({
+          pool,
+          url: config.keysDatabaseUrl ?? databaseUrl,
+          timers: systemTimers,
+          onForgotten: (pseudonym) => privacy.drop(pseudonym),
+          onProblem: (problem) => logger.debug({ problem }, 'following erasures failed; tried again'),
+        });
+      }
+      return privacy;
+    } catch (error) {
+      if (pool !== main) await pool.end();
+      throw error;
+    }
+  }
+
+  /** Takes tokens and answers who they are of, by pseudonym; forgets with everybody else. */
+  authenticator(verifier: TokenVerifier): Authenticator {
+    const { issuer } = this.options;
+    const authenticator = new Authenticator(verifier, (subject) => this.pseudonyms.of(issuer, subject), systemClock.now);
+    this.authenticators.add(authenticator);
+    return authenticator;
+  }
+
+  /** The pseudonym of a person, if it has one. `issuer`: absent, the one whose tokens are taken here. */
+  async lookup(sub: string, issuer = this.options.issuer): Promise<string | null> {
+    return this.pseudonyms.find(issuer, sub);
+  }
+
+  async close(): Promise<void> {
+    await this.follower?.stop();
+    if (this.pool !== this.options.pool) await this.pool.end();
+  }
+
+  private drop(pseudonym: string): void {
+    this.pseudonyms.drop(pseudonym);
+    for (const authenticator of this.authenticators) authenticator.forget(pseudonym);
+  }
+}
+
+function keyPool({ config, logger }: PrivacyOptions): Pool | undefined {
+  if (config.keysDatabaseUrl === undefined) return undefined;
+  return createPool({
+    url: config.keysDatabaseUrl,
+    max: KEY_CONNECTIONS,
+    statementTimeoutMs: config.statementTimeoutMs,
+    applicationName: 'fabula-keys',
+    onIdleError: (error) => logger.debug({ error }, 'an idle connection to the database of the keys ended'),
+  });
+}
+
+const kekFolder = (config: Config): string => path.resolve(config.kekDir ?? path.join(config.dataDir, 'keks'));
