@@ -17,8 +17,10 @@ const feed = await load('feed');
 const { decisionRecordSchema, eventSchemas } = await load('decision');
 const { playthroughShapes } = await load('playthrough');
 const { authoringShapes } = await load('authoring');
+const { complianceShapes } = await load('compliance');
 const { logShapes } = await load('log');
 const { metricsReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'metrics-catalogue.js'));
+const { rolesReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'access', 'roles-reference.js'));
 const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'openapi.js'));
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
 
@@ -31,14 +33,14 @@ const files = [
   ['docs/reference/errors.md', platform.errorReference()],
   ['docs/reference/configuration.md', platform.configurationReference()],
   ['docs/reference/metrics.md', metricsReference()],
+  ['docs/reference/roles.md', rolesReference()],
   ['docs/reference/command-line.md', commandLineReference()],
   ['docs/reference/asyncapi.yaml', yamlOf(feed.asyncApiDocument())],
   ['openapi.json', json(await openApiDocument())],
   ['schemas/decision-record.v1.json', json(decisionRecordSchema)],
-  ...[...eventSchemas(playthroughShapes), ...eventSchemas(authoringShapes), ...eventSchemas(logShapes)].map(({ name, schema }) => [
-    `schemas/events/${name}.json`,
-    json(schema),
-  ]),
+  ...[playthroughShapes, authoringShapes, complianceShapes, logShapes]
+    .flatMap((shapes) => eventSchemas(shapes))
+    .map(({ name, schema }) => [`schemas/events/${name}.json`, json(schema)]),
 ];
 
 const options = (await prettier.resolveConfig(path.join(root, 'package.json'))) ?? {};

@@ -3,14 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { FabulaNode } from './node.js';
-import { AccessController } from './rest/access.controller.js';
-import { complianceControllers } from './rest/admin-compliance.controller.js';
-import { AdminDeadLettersController } from './rest/admin-dead-letters.controller.js';
-import { AdminPlaythroughsController, AdminProjectionsController } from './rest/admin-operations.controller.js';
-import { AdminStoriesController } from './rest/admin-stories.controller.js';
-import { AuditController } from './rest/audit.controller.js';
-import { OperationsController } from './rest/operations.controller.js';
-import { HealthController } from './rest/health.controller.js';
+import { apiControllers, everywhereControllers } from './rest/controllers.js';
 
 /** What describes the REST side: made from the running controllers for `/admin/openapi.json`, and without a server for openapi.json. */
 export function describeApi(app: NestFastifyApplication): OpenAPIObject {
@@ -26,17 +19,7 @@ export function describeApi(app: NestFastifyApplication): OpenAPIObject {
 }
 
 @Module({
-  controllers: [
-    AdminStoriesController,
-    AdminPlaythroughsController,
-    AdminProjectionsController,
-    AdminDeadLettersController,
-    AuditController,
-    ...complianceControllers,
-    AccessController,
-    OperationsController,
-    HealthController,
-  ],
+  controllers: [...apiControllers, ...everywhereControllers],
   // Describing calls nothing.
   providers: [{ provide: FabulaNode, useValue: {} }],
 })

@@ -17,6 +17,8 @@ import { describeApi } from './openapi.js';
 export interface RunningServer {
   readonly url: string;
   readonly node: FabulaNode;
+  /** Every route that is served, as `GET /audit/logs`. */
+  readonly routes: readonly string[];
   /** Takes no more requests, ends those under way, gives its partitions up. `at` is told what is being stopped. */
   stop(at: (what: string) => void): Promise<void>;
 }
@@ -46,6 +48,8 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
       bodyParser: false,
       abortOnError: false,
     });
+    const routes: string[] = [];
+    adapter.getInstance().addHook('onRoute', ({ method, url }) => void routes.push(...[method].flat().map((one) => `${one} ${url}`)));
     await setUpHttp(app, config, node.authenticator, node.audit.access, node.tracing, logger);
     app.useGlobalFilters(new ProblemFilter(logger));
     const fastify = app.getHttpAdapter().getInstance();
@@ -67,6 +71,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
     return {
       url: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${bound.port}`,
       node,
+      routes,
       async stop(at) {
         const endRequests = async (): Promise<void> => {
           // A connection whose request was under way when closing began is kept alive by its client: it would be waited for, and the

@@ -44,3 +44,4 @@ export { rebuildTrees, type TreeRebuild } from './rebuild.js';
 export { Tiles } from './tiles/tiles.js';
 export { MirrorRefused, mirrorTiles, type MirrorOptions } from './tiles/mirror.js';
 export type { BeginTerms, TermsReading } from './rederive.js';
+export { keepingTerms } from './terms/keep-terms.js';

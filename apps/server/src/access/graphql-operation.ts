@@ -6,6 +6,7 @@ const MAX_FIELDS = 12;
 const MAX_TARGETS = 8;
 
 interface Asked {
+  readonly kinds: ReadonlySet<string>;
   readonly fields: Set<string>;
   readonly target: Record<string, string>;
 }
@@ -15,18 +16,26 @@ interface Asked {
  * document all are told: which of them runs, its sender says.
  */
 export function describeOperation(trail: AccessTrail, document: DocumentNode, variables: Readonly<Record<string, unknown>>): void {
-  const operations = document.definitions.filter((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
-  const fragments = new Map(
-    document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one] as const] : [])),
-  );
-  const asked: Asked = { fields: new Set(), target: {} };
-  for (const { selectionSet } of operations) collect(selectionSet, fragments, variables, asked, new Set());
-  const kinds = [...new Set(operations.map(({ operation }) => operation))].toSorted();
+  const asked = askedOf(document, variables);
+  const kinds = [...asked.kinds].toSorted();
   trail.action = [...kinds, ...[...asked.fields].toSorted().slice(0, MAX_FIELDS)].join(' ');
   trail.commands = kinds.length === 1 && kinds[0] === 'mutation';
   trail.target = asked.target as AccessTarget;
   const playthrough = asked.target['playthrough.id'] ?? asked.target['playthroughChanged.id'];
   if (playthrough !== undefined && playthrough.length <= 180) trail.stream = `playthrough/${playthrough.replaceAll('\0', '')}`;
+}
+
+/** The fields that a document asks the schema's roots for, in whichever of its operations. */
+export const rootFields = (document: DocumentNode): ReadonlySet<string> => askedOf(document, {}).fields;
+
+function askedOf(document: DocumentNode, variables: Readonly<Record<string, unknown>>): Asked {
+  const operations = document.definitions.filter((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
+  const fragments = new Map(
+    document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one] as const] : [])),
+  );
+  const asked: Asked = { kinds: new Set(operations.map(({ operation }) => operation)), fields: new Set(), target: {} };
+  for (const { selectionSet } of operations) collect(selectionSet, fragments, variables, asked, new Set());
+  return asked;
 }
 
 function collect(

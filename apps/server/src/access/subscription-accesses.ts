@@ -1,10 +1,13 @@
-import { GraphQLError, type ExecutionArgs } from 'graphql';
+import { GraphQLError, type DocumentNode, type ExecutionArgs } from 'graphql';
 import { AccessNotRecorded, type AccessRecorder } from '#lib/audit';
-import type { FabulaError } from '#lib/platform';
+import { FabulaError } from '#lib/platform';
+import { requireRole, type Caller } from '../http/auth.js';
 import type { RequestContext } from '../http/auth.js';
 import { asFabulaError } from '../http/problem.js';
 import { graphqlRule, isStaff, notRecorded, tell } from './access-hook.js';
-import { describeOperation } from './graphql-operation.js';
+import { resolvers } from '../graphql/resolvers.js';
+import { endpointsOf } from './endpoints.js';
+import { describeOperation, rootFields } from './graphql-operation.js';
 
 /** A socket whose token was refused. */
 export function refuseSocket(recorder: AccessRecorder, error: FabulaError, correlationId: string): void {
@@ -14,11 +17,40 @@ export function refuseSocket(recorder: AccessRecorder, error: FabulaError, corre
   recorder.summarise({ ...nobody, event: 'authn_login_fail', at: Date.now(), action: 'WEBSOCKET /graphql', outcome: error.code });
 }
 
+const SUBSCRIPTIONS = new Map(endpointsOf([], resolvers).map(({ path, roles }) => [path, roles ?? []]));
+
+/**
+ * Nest guards no subscription: the roles that its resolver declares are asked for here, and a refusal is told.
+ * @throws FabulaError FORBIDDEN; OVERLOADED when it cannot be told
+ */
+export async function admitSubscription(
+  recorder: AccessRecorder,
+  caller: Caller | undefined,
+  document: DocumentNode,
+  correlationId: string,
+): Promise<void> {
+  try {
+    for (const field of rootFields(document)) requireRole(caller, ...(SUBSCRIPTIONS.get(field) ?? []));
+  } catch (error) {
+    if (!(error instanceof FabulaError)) throw error;
+    const refused = await tellSubscription(
+      recorder,
+      { document, variableValues: {}, contextValue: { caller, correlationId, access: {} } satisfies RequestContext },
+      { errors: [error] },
+    );
+    throw refused ?? error;
+  }
+}
+
 /**
  * Tells the access log that somebody follows something, before the first value is sent.
  * @returns why the subscription must not begin: it could not be told
  */
-export async function tellSubscription(recorder: AccessRecorder, args: ExecutionArgs, result: unknown): Promise<FabulaError | undefined> {
+export async function tellSubscription(
+  recorder: AccessRecorder,
+  args: Pick<ExecutionArgs, 'document' | 'variableValues' | 'contextValue'>,
+  result: unknown,
+): Promise<FabulaError | undefined> {
   const { caller, correlationId, access: trail } = args.contextValue as RequestContext;
   if (caller === undefined) return undefined;
   describeOperation(trail, args.document, args.variableValues ?? {});

@@ -5,7 +5,7 @@ import { useServer, type Extra } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
 import type { AccessRecorder } from '#lib/audit';
 import { FabulaError, type Logger } from '#lib/platform';
-import { refuseSocket, tellSubscription } from '../access/subscription-accesses.js';
+import { admitSubscription, refuseSocket, tellSubscription } from '../access/subscription-accesses.js';
 import type { Authenticator, Caller, RequestContext } from '../http/auth.js';
 import { correlationIdOf } from '../http/correlation.js';
 import { publicError } from './graphql-errors.js';
@@ -64,7 +64,7 @@ export function serveSubscriptions(
         }
       },
       onDisconnect: (context) => clearTimeout(context.extra.expiry),
-      onSubscribe: (context, _id, payload) => {
+      onSubscribe: async (context, _id, payload) => {
         if (Object.keys(context.subscriptions).length > MAX_SUBSCRIPTIONS_PER_SOCKET) {
           return [located(new FabulaError('RATE_LIMITED', `a socket carries at most ${MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions`))];
         }
@@ -73,6 +73,8 @@ export function serveSubscriptions(
           if (getOperationAST(document, payload.operationName)?.operation !== 'subscription') {
             throw new FabulaError('BAD_INPUT', 'the socket takes subscriptions only; send queries and mutations by POST /graphql');
           }
+          const { caller, request } = context.extra;
+          await admitSubscription(recorder, caller, document, correlationIdOf(request.headers['x-correlation-id']));
           assertWithinLimits(limits, schema, document, payload.variables ?? {}, payload.operationName ?? undefined);
         } catch (error) {
           return [located(error)];

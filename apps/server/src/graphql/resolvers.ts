@@ -1,0 +1,4 @@
+import { LibraryResolver } from './library.resolver.js';
+import { PlayResolver } from './play.resolver.js';
+
+export const resolvers = [PlayResolver, LibraryResolver];
