@@ -12,8 +12,10 @@ await ensureBuilt();
 const schemas = path.join(root, 'schemas');
 const released = path.join(schemas, 'released');
 const load = (room) => import(path.join(root, 'dist', 'libs', room, 'src', 'index.js'));
-const [{ playthroughShapes }, { authoringShapes }, { logShapes }] = await Promise.all(['playthrough', 'authoring', 'log'].map(load));
-const shapes = [...playthroughShapes, ...authoringShapes, ...logShapes];
+const [{ playthroughShapes }, { authoringShapes }, { complianceShapes }, { logShapes }] = await Promise.all(
+  ['playthrough', 'authoring', 'compliance', 'log'].map(load),
+);
+const shapes = [...playthroughShapes, ...authoringShapes, ...complianceShapes, ...logShapes];
 const names = ['decision-record.v1.json', ...fs.readdirSync(path.join(schemas, 'events')).map((name) => `events/${name}`)];
 
 /** A schema without its words for people: only those may change. */

@@ -107,6 +107,8 @@ describe('A second version of an event', () => {
     const agreeing = new Map(laterCatalogue).set('ChoiceMade', { version: 2, upcasters: [adds] });
     for (const version of versions()) {
       expect(replay(lines(version), { playthrough: agreeing }).led).toEqual(led(version));
+      // A log of other streams alone has nothing that v2 could be about.
+      if (!events(version).some(({ type }) => type === 'ChoiceMade')) continue;
       expect(() => replay(lines(version), { playthrough: laterCatalogue })).toThrow(/leads to state|cannot be folded/);
     }
   });

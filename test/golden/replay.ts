@@ -1,5 +1,6 @@
 import { applyRecordedStory, storyStateHash, type StoryStreamState } from '#lib/authoring';
 import { canonicalJson, sha256Hex } from '#lib/canonical';
+import { applyRecordedCompliance, complianceStateHash, type ComplianceState } from '#lib/compliance';
 import { admit, decodeRecord, EMPTY_HEAD, upcast, type DecisionRecord, type EventSchema, type StreamHead } from '#lib/decision';
 import { evolveLog, logEvents, type LogEvent, type LogState } from '#lib/log';
 import { applyRecorded, stateHash, type PlaythroughState } from '#lib/playthrough';
@@ -19,6 +20,7 @@ export interface Replayed {
 type Folded = { head: StreamHead } & (
   | { readonly of: 'playthrough'; state: PlaythroughState | null }
   | { readonly of: 'story'; state: StoryStreamState | null }
+  | { readonly of: 'compliance'; state: ComplianceState | null }
   | { readonly of: 'log'; state: LogState | null }
 );
 
@@ -56,6 +58,7 @@ export function replay(lines: readonly Buffer[], catalogues?: { readonly playthr
     folded.head = head;
     records.push(record);
     if (folded.of === 'story') for (const event of record.events) folded.state = applyRecordedStory(folded.state, event);
+    else if (folded.of === 'compliance') for (const event of record.events) folded.state = applyRecordedCompliance(folded.state, event);
     else if (folded.of === 'log')
       for (const event of record.events) folded.state = evolveLog(folded.state, upcast(event, logEvents) as unknown as LogEvent);
     else for (const event of record.events) folded.state = applyRecorded(folded.state, event, catalogues?.playthrough);
@@ -67,9 +70,11 @@ export function replay(lines: readonly Buffer[], catalogues?: { readonly playthr
 function hashOf(folded: Folded): string {
   if (folded.state === null) throw new Error('a record without events');
   if (folded.of === 'log') return sha256Hex(canonicalJson(folded.state));
+  if (folded.of === 'compliance') return complianceStateHash(folded.state);
   return folded.of === 'story' ? storyStateHash(folded.state) : stateHash(folded.state);
 }
 
 function ofStream(stream: string): Folded['of'] {
-  return stream.startsWith('story/') ? 'story' : stream.startsWith('log/') ? 'log' : 'playthrough';
+  const type = stream.slice(0, stream.indexOf('/'));
+  return type === 'story' || type === 'log' || type === 'compliance' ? type : 'playthrough';
 }

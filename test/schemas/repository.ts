@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { authoringEvents, authoringShapes } from '#lib/authoring';
+import { complianceEvents, complianceShapes } from '#lib/compliance';
 import { decisionRecordSchema, eventSchemas, type EventSchema, type EventShapes, type JsonSchema } from '#lib/decision';
 import { logEvents, logShapes } from '#lib/log';
 import { playthroughEvents, playthroughShapes } from '#lib/playthrough';
@@ -11,8 +12,13 @@ export const ROOT = path.resolve(__dirname, '../..');
 export const SCHEMAS = path.join(ROOT, 'schemas');
 export const RELEASED = path.join(SCHEMAS, 'released');
 
-export const shapes: EventShapes = new Map([...playthroughShapes, ...authoringShapes, ...logShapes]);
-export const catalogue: ReadonlyMap<string, EventSchema> = new Map([...playthroughEvents, ...authoringEvents, ...logEvents]);
+export const shapes: EventShapes = new Map([...playthroughShapes, ...authoringShapes, ...complianceShapes, ...logShapes]);
+export const catalogue: ReadonlyMap<string, EventSchema> = new Map([
+  ...playthroughEvents,
+  ...authoringEvents,
+  ...complianceEvents,
+  ...logEvents,
+]);
 
 export interface Release {
   readonly version: string;

@@ -41,7 +41,7 @@ export const MAX_ACTIONS = 100;
 export const MAX_ACTIONS_BYTES = 18 * 1024;
 export const MAX_HOLDS = 500;
 export const MAX_HOLDS_BYTES = 40 * 1024;
-export const MAX_GLASSES = 20;
+export const MAX_GLASSES = 10;
 /** A glass broken is open for at most an hour. */
 export const MAX_GLASS_MS = 60 * 60_000;
 /** A proposal waits for its second person for at most two weeks. */
