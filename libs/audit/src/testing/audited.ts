@@ -1,6 +1,6 @@
 import { Auditor } from '../auditor.js';
 import type { AuditStore } from '../audit-store.js';
-import { planExport, writeBundle } from '../bundle/write-bundle.js';
+import { planExport, writeBundle, type PlanOptions } from '../bundle/write-bundle.js';
 import type { ExportRange } from '../export-job.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { Notary } from '../notary.js';
@@ -18,7 +18,7 @@ export interface Audited<Store extends AuditStore> extends History {
   /** Writes batches, audits them and signs. */
   round(batches: number): Promise<void>;
   sign(): Promise<void>;
-  bundle(ranges?: readonly ExportRange[], signer?: NoteSigner): Promise<Buffer>;
+  bundle(ranges?: readonly ExportRange[], signer?: NoteSigner, more?: PlanOptions): Promise<Buffer>;
 }
 
 /** A seeded history, audited and signed like a running server does, with restarts in between. */
@@ -58,12 +58,12 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
       for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
       await sign();
     },
-    async bundle(ranges, signer = testSigner) {
+    async bundle(ranges, signer = testSigner, more = {}) {
       const everything: ExportRange[] = [
         ...Array.from({ length: partitions }, (_, n) => ({ log: `p${n}` as const, from: 0n })),
-        { log: 'root', from: 0n },
+        ...(more.filter === undefined ? [{ log: 'root' as const, from: 0n }] : []),
       ];
-      const plan = await planExport(store, logId, ranges ?? everything);
+      const plan = await planExport(store, logId, ranges ?? everything, more);
       const parts: Buffer[] = [];
       await writeBundle({
         store,
