@@ -45,6 +45,7 @@ import { ObservedLog } from './observed-log.js';
 import { PlaythroughWatch } from './play/playthrough-watch.js';
 import { isPlaythrough, rejectionError } from './play/rejections.js';
 import { Privacy } from './privacy/privacy.js';
+import { eraseWork, rotateKekWork } from './privacy/privacy-works.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { MissingContents } from './stories/missing-contents.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
@@ -103,6 +104,8 @@ export class FabulaNode {
     this.database = new DatabaseProbe(pool);
     this.stories = new StoryCatalogue(this);
     this.compliance = new Compliance(this);
+    this.compliance.register(eraseWork(privacy));
+    this.compliance.register(rotateKekWork(privacy));
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     const alarm = alarmOf(metrics, logger);

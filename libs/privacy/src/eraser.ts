@@ -19,6 +19,11 @@ export class Eraser {
     private readonly drop: (pseudonym: string) => void,
   ) {}
 
+  /** Why nobody of that name can be forgotten; null: somebody may be. */
+  refusal(subject: string): string | null {
+    return PSEUDONYM.test(subject) ? null : 'the subject is no pseudonym: look it up first';
+  }
+
   /**
    * Can be repeated after a crash anywhere in it.
    * @throws BadSubject for what is no pseudonym

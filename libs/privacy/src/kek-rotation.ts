@@ -54,14 +54,22 @@ export class KekRotation {
     return rows.map((row) => ({ ...row, here: here.has(row.id) }));
   }
 
+  /** Why such a rotation cannot begin; null: nothing stands in its way. */
+  async refusal({ from, to }: { readonly from: string; readonly to: string }): Promise<string | null> {
+    if (from === to || !KEK_ID.test(to)) return `"${to.slice(0, 80)}" cannot be the name of the new key-encryption key`;
+    const states = new Map((await this.status()).map(({ id, state }) => [id, state]));
+    if (states.get(to) === 'destroyed') return `${to} was destroyed: give the new key another name`;
+    // What is under way, or done and not recorded yet, goes on.
+    if (states.get(to) === 'current' && states.has(from)) return null;
+    return states.get(from) === 'current' ? null : `${from} is not the current key-encryption key`;
+  }
+
   /**
    * From `from`, which is the current key, to `to`, which is made when it is not there. Resumes where an earlier attempt ended; repeated after the
    * end it changes nothing.
    * @throws KekRotationRefused; what the signal was aborted with, between two batches
    */
   async rotate({ from, to }: { readonly from: string; readonly to: string }, signal: AbortSignal): Promise<KekRotated> {
-    if (from === to || !KEK_ID.test(to))
-      throw new KekRotationRefused(`"${to.slice(0, 80)}" cannot be the name of the new key-encryption key`);
     await this.begin(from, to);
     while (await this.rewrapBatch(from, to)) signal.throwIfAborted();
     await this.keyring.rewrapIndexKey(from, to);
@@ -79,14 +87,12 @@ export class KekRotation {
   /** From here on nothing more is wrapped under the old key: who is adding a key holds a lock on its row. */
   private async begin(from: string, to: string): Promise<void> {
     const { encryption } = this.keyring;
-    const states = new Map((await this.status()).map(({ id, state }) => [id, state]));
-    if (states.get(from) === undefined) throw new KekRotationRefused(`${from} is no key-encryption key of this database`);
-    if (states.get(to) === 'destroyed') throw new KekRotationRefused(`${to} was destroyed: give the new key another name`);
-    if (states.get(to) === 'current' && states.get(from) !== 'current') {
+    const refusal = await this.refusal({ from, to });
+    if (refusal !== null) throw new KekRotationRefused(refusal);
+    if ((await this.keyring.currentId()) === to) {
       if (!(await encryption.ids()).includes(to)) throw new KekMissing(to, encryption.place);
       return;
     }
-    if (states.get(from) !== 'current') throw new KekRotationRefused(`${from} is not the current key-encryption key`);
     await encryption.create(to);
     const checkValue = await this.keyring.checkValue(to);
     await withTransaction(this.pool, async (client) => {

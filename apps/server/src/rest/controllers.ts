@@ -4,6 +4,7 @@ import { AdminDeadLettersController } from './admin-dead-letters.controller.js';
 import { AdminFeedController } from './admin-feed.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './admin-operations.controller.js';
 import { AdminStoriesController } from './admin-stories.controller.js';
+import { subjectControllers } from './admin-subjects.controller.js';
 import { AuditTilesController } from './audit-tiles.controller.js';
 import { AuditController } from './audit.controller.js';
 import { HealthController } from './health.controller.js';
@@ -22,6 +23,7 @@ export const apiControllers = [
   AdminDeadLettersController,
   AdminFeedController,
   ...complianceControllers,
+  ...subjectControllers,
   AuditController,
   AuditTilesController,
   AccessController,

@@ -1,0 +1,16 @@
+import type { ActionWork } from '../compliance/action-work.js';
+import type { Privacy } from './privacy.js';
+
+/** Forgets a reader that two people agreed to forget. The result names keys, which are no personal data. */
+export const eraseWork = ({ eraser }: Privacy): ActionWork<'erase'> => ({
+  kind: 'erase',
+  carryOut: async ({ subject }) => ({ ...(await eraser.erase(subject)) }),
+  blockedBy: async ({ subject }) => eraser.refusal(subject),
+});
+
+/** Wraps all keys anew; broken off and taken up again between two batches. */
+export const rotateKekWork = ({ rotation }: Privacy): ActionWork<'rotate-kek'> => ({
+  kind: 'rotate-kek',
+  carryOut: async (action, signal) => ({ ...(await rotation.rotate(action, signal)) }),
+  blockedBy: (action) => rotation.refusal(action),
+});

@@ -1,0 +1,178 @@
+import { listAccess, type AccessEntry } from '#lib/audit';
+import { upcast } from '#lib/decision';
+import { systemClock } from '#lib/platform';
+import { playthroughEvents, playthroughStream, type PlaythroughEvent, type SealedText } from '#lib/playthrough';
+import { MAX_PAGE, type Page, type PlaythroughSummary, type TurnView } from '#lib/projections';
+import type { CompiledStory } from '#lib/story';
+import type { FabulaNode } from '../node.js';
+
+/** What stands at the head of a package: whose it is, as of when, and what Article 15(1) asks for besides the data. */
+export interface PackageHead {
+  readonly pseudonym: string;
+  readonly generatedAt: string;
+  readonly purposes: string;
+  readonly recipients: readonly string[];
+  readonly retention: readonly RetentionRule[];
+  readonly retentionText: string;
+  readonly source: string;
+  readonly rights: string;
+}
+export interface RetentionRule {
+  readonly retention: string;
+  readonly purpose: string;
+  readonly keepDays: number | null;
+}
+export interface PackagePlaythrough {
+  readonly id: string;
+  readonly story: string;
+  readonly storyId: string;
+  readonly storyVersion: string;
+  readonly status: string;
+  readonly ending: string | null;
+  readonly startedAt: string | null;
+  readonly lastAt: string;
+  readonly forkedFrom: { readonly playthrough: string; readonly turn: number } | null;
+}
+export interface PackageCheckpoint {
+  readonly turn: number;
+  readonly at: string;
+  /** Null: the key was destroyed. */
+  readonly name: string | null;
+}
+export interface PackageTurn {
+  readonly turn: number;
+  readonly at: string;
+  readonly what: string;
+  readonly passage: string;
+  readonly choice: string | null;
+  /** Variables that this turn changed, as recorded. */
+  readonly changes: unknown;
+}
+export interface PackageAccess {
+  readonly at: string;
+  readonly by: string;
+  readonly action: string;
+}
+
+/** A package in pieces, so that it is written while it is read: one playthrough after the other, each with its own. */
+export type PackagePart =
+  | { readonly kind: 'head'; readonly value: PackageHead }
+  | { readonly kind: 'playthrough'; readonly value: PackagePlaythrough }
+  | { readonly kind: 'checkpoint'; readonly value: PackageCheckpoint }
+  | { readonly kind: 'turn'; readonly value: PackageTurn }
+  | { readonly kind: 'access'; readonly value: PackageAccess }
+  | { readonly kind: 'end' };
+
+/** Accesses shown of one playthrough; all of them are in the access log. */
+const MAX_ACCESSES = 100;
+const RETENTION_RULES = 100;
+
+/** Everything that is held about one reader (GDPR Article 15), a page of the database at a time and nothing of it on disk. */
+export async function* readerPackage(node: FabulaNode, pseudonym: string): AsyncGenerator<PackagePart> {
+  yield { kind: 'head', value: await head(node, pseudonym) };
+  for await (const row of pages((request) => node.reads.myPlaythroughs({ ...request, reader: pseudonym }))) {
+    const compiled = await node.contents.get(row.versionHash);
+    yield { kind: 'playthrough', value: playthroughOf(row, compiled) };
+    for (const { name, turn, at } of (await node.reads.checkpoints(row.id)).value) {
+      const sealed = JSON.parse(name) as SealedText;
+      yield { kind: 'checkpoint', value: { turn, at: iso(at), name: await node.privacy.sealer.unseal(pseudonym, sealed) } };
+    }
+    for await (const turn of pages((request) => node.reads.turns(row.id, request))) yield { kind: 'turn', value: turnOf(turn, compiled) };
+    const { entries } = await listAccess(node.pool, { stream: playthroughStream(row.id), limit: MAX_ACCESSES });
+    for (const entry of entries) yield { kind: 'access', value: accessOf(entry) };
+  }
+  yield { kind: 'end' };
+}
+
+async function head(node: FabulaNode, pseudonym: string): Promise<PackageHead> {
+  const carriedOut = await node.compliance.reads.actions({ kind: 'set-retention', stage: 'carried-out', first: RETENTION_RULES });
+  const rules = new Map<string, RetentionRule>();
+  for (const { action } of await node.compliance.views(carriedOut.value.rows)) {
+    // The last one decided comes first.
+    if (action?.kind !== 'set-retention' || rules.has(action.retention)) continue;
+    rules.set(action.retention, { retention: action.retention, purpose: action.purpose, keepDays: action.keepDays });
+  }
+  return {
+    pseudonym,
+    generatedAt: iso(systemClock.now()),
+    purposes: 'To let you play branching stories, to keep your place in them, and to prove afterwards what happened.',
+    recipients: [
+      'Staff, by role and only under the pseudonym: authors, operators, compliance, data protection officers. Each look is in the access log; those at your playthroughs are listed below.',
+      'Whoever was handed an audit export: it holds pseudonyms and sealed texts, never their keys.',
+      'Consumers of the public feed: it holds neither pseudonyms nor texts of readers.',
+    ],
+    retention: [...rules.values()],
+    retentionText:
+      'Without a rule above, what you played is kept until you ask to be forgotten. The names of your checkpoints become unreadable everywhere at once when your key is destroyed; what remains then can no longer be connected with you.',
+    source: 'You yourself, by playing; your identity from the issuer of your token. Of that identity only a keyed hash is stored.',
+    rights: 'You may ask for erasure, and complain to a supervisory authority. Nothing here is decided about you automatically.',
+  };
+}
+
+async function* pages<Row>(
+  read: (request: { readonly first: number; readonly after: string | null }) => Promise<{ readonly value: Page<Row> }>,
+): AsyncGenerator<Row> {
+  for (let after: string | null = null; ;) {
+    const { value }: { readonly value: Page<Row> } = await read({ first: MAX_PAGE, after });
+    yield* value.rows;
+    after = value.cursors.at(-1) ?? null;
+    if (!value.hasNextPage || after === null) return;
+  }
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+function playthroughOf(row: PlaythroughSummary, compiled: CompiledStory | undefined): PackagePlaythrough {
+  const { forkedFromId, forkedFromTurn } = row;
+  return {
+    id: row.id,
+    story: compiled?.story.title ?? row.storyId,
+    storyId: row.storyId,
+    storyVersion: row.versionHash,
+    status: row.status,
+    ending: row.ending,
+    startedAt: row.startedAt === null ? null : iso(row.startedAt),
+    lastAt: iso(row.updatedAt),
+    forkedFrom: forkedFromId === null || forkedFromTurn === null ? null : { playthrough: forkedFromId, turn: forkedFromTurn },
+  };
+}
+
+function turnOf(row: TurnView, compiled: CompiledStory | undefined): PackageTurn {
+  const event = upcast(row.events[0] as TurnView['events'][number], playthroughEvents) as PlaythroughEvent;
+  const passage = compiled?.passage(row.passageId);
+  const label = passage?.choices.find(({ id }) => id === row.choiceId)?.label;
+  return {
+    turn: row.turn,
+    at: iso(row.at),
+    what: row.kind,
+    passage: passage?.passage.title ?? row.passageId,
+    choice: row.choiceId === null ? null : (label ?? row.choiceId),
+    changes: 'changes' in event ? event.changes : [],
+  };
+}
+
+const accessOf = ({ time, roles, action }: AccessEntry): PackageAccess => ({ at: time, by: roles.join(', '), action });
+
+/** One JSON document, a piece at a time. */
+export async function* packageJson(parts: AsyncIterable<PackagePart>): AsyncGenerator<string> {
+  const lists = { checkpoint: 'checkpoints', turn: 'turns', access: 'accesses' } as const;
+  let open: (typeof lists)[keyof typeof lists] | undefined;
+  let playthroughs = 0;
+  const close = (): string => {
+    const ending = playthroughs === 0 ? '' : open === undefined ? '}' : ']}';
+    open = undefined;
+    return ending;
+  };
+  for await (const part of parts) {
+    if (part.kind === 'head') yield `${JSON.stringify(part.value).slice(0, -1)},"playthroughs":[`;
+    else if (part.kind === 'end') yield `${close()}]}\n`;
+    else if (part.kind === 'playthrough') {
+      yield `${close()}${playthroughs++ === 0 ? '\n' : ',\n'}${JSON.stringify(part.value).slice(0, -1)}`;
+    } else {
+      const list = lists[part.kind];
+      const before = open === list ? ',' : `${open === undefined ? '' : ']'},"${list}":[`;
+      open = list;
+      yield `${before}${JSON.stringify(part.value)}`;
+    }
+  }
+}
