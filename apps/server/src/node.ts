@@ -147,7 +147,7 @@ export class FabulaNode {
     const onAppended = metrics.appended.bind(metrics);
     const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
-    const { verifier, developmentIssuer } = await createAuth(config);
+    const { verifier, developmentIssuer } = await createAuth(config, (problem) => logger.warn({ problem }, 'the token issuer cannot be read'));
     const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
     const privacy = await Privacy.open({ config, pool, databaseUrl, logger, issuer });
     const content = new PostgresContentStore(pool);

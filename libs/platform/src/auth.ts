@@ -1,8 +1,9 @@
-import { createLocalJWKSet, createRemoteJWKSet, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { Config } from './config.js';
 import { openDevelopmentIssuer, type DevelopmentIssuer } from './development-issuer.js';
 import { errorText } from './error-code.js';
 import { FabulaError } from './errors.js';
+import { boundedText, discoveredKeys } from './oidc-discovery.js';
 import { USER_ROLES, type UserRole } from './user-roles.js';
 
 /** Who sent a request, as a checked token says. */
@@ -34,13 +35,18 @@ const MAX_SUBJECT_LENGTH = 255;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_MAX_AGE_MS = 600_000;
 const KEYS_TIMEOUT_MS = 5_000;
+const MAX_KEYS_BYTES = 256 * 1024;
 
 /** The verifier that the configuration asks for, and the development issuer when it is that one. */
-export async function createAuth(config: Config): Promise<{ verifier: TokenVerifier; developmentIssuer: DevelopmentIssuer | undefined }> {
+export async function createAuth(
+  config: Config,
+  onProblem?: (problem: string) => void,
+): Promise<{ verifier: TokenVerifier; developmentIssuer: DevelopmentIssuer | undefined }> {
   const clockToleranceSeconds = config.authClockToleranceSeconds;
   if (config.authIssuer !== undefined && config.authAudience !== undefined) {
-    const uri = config.authJwksUri ?? `${config.authIssuer.replace(/\/$/, '')}/.well-known/jwks.json`;
-    const rules = { issuer: config.authIssuer, audience: config.authAudience, keys: remoteKeys(new URL(uri)), clockToleranceSeconds };
+    const { authIssuer: issuer, authAudience: audience, authJwksUri } = config;
+    const keys = authJwksUri === undefined ? discoveredKeys(issuer, { keysAt: remoteKeys, onProblem }) : remoteKeys(new URL(authJwksUri));
+    const rules = { issuer, audience, keys, clockToleranceSeconds };
     return { verifier: createTokenVerifier(rules), developmentIssuer: undefined };
   }
   const developmentIssuer = await openDevelopmentIssuer(config.dataDir, config.production);
@@ -75,8 +81,13 @@ export function createTokenVerifier(rules: TokenRules): TokenVerifier {
  * The issuer's keys, fetched when first needed, when they are old and when an unknown key id comes. While the issuer is down the
  * last good ones serve on, and it is asked again once per cool-down only, so that callers do not wait for it one by one.
  */
-export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS): JWTVerifyGetKey {
-  const remote = createRemoteJWKSet(uri, { cooldownDuration: KEYS_COOLDOWN_MS, cacheMaxAge: maxAgeMs, timeoutDuration: KEYS_TIMEOUT_MS });
+export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS, cooldownMs = KEYS_COOLDOWN_MS): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(uri, {
+    cooldownDuration: cooldownMs,
+    cacheMaxAge: maxAgeMs,
+    timeoutDuration: KEYS_TIMEOUT_MS,
+    [customFetch]: fetchBounded,
+  });
   let failure: { readonly until: number; readonly cause: unknown } | undefined;
   return async (header, token) => {
     if (failure === undefined || Date.now() >= failure.until) {
@@ -87,13 +98,19 @@ export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS): JWTVerifyGetKe
       } catch (error) {
         if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
         // Without any key nobody gets in: then it is worth asking sooner.
-        failure = { until: Date.now() + (remote.jwks() === undefined ? 1_000 : KEYS_COOLDOWN_MS), cause: error };
+        failure = { until: Date.now() + (remote.jwks() === undefined ? 1_000 : cooldownMs), cause: error };
       }
     }
     const lastGood = remote.jwks();
     if (lastGood !== undefined) return createLocalJWKSet(lastGood)(header, token);
     throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be fetched at present.', { cause: failure.cause });
   };
+}
+
+async function fetchBounded(url: string, options: RequestInit): Promise<Response> {
+  const response = await fetch(url, options);
+  const text = await boundedText(response, MAX_KEYS_BYTES);
+  return new Response(text, { status: response.status, headers: response.headers });
 }
 
 function isSubject(subject: unknown): subject is string {

@@ -195,7 +195,7 @@ export const settings = {
   authJwksUri: setting<string>({
     name: 'AUTH_JWKS_URI',
     read: url('http:', 'https:'),
-    what: "Where the issuer's keys are. Absent: `<AUTH_ISSUER>/.well-known/jwks.json`.",
+    what: "Where the issuer's keys are. Absent: where `<AUTH_ISSUER>/.well-known/openid-configuration` says; that must be https, or on this machine.",
   }),
   authClockToleranceSeconds: setting<number, string>({
     name: 'AUTH_CLOCK_TOLERANCE_SECONDS',
