@@ -13,6 +13,13 @@ export interface ExportCommand {
   readonly partition?: number;
   readonly from?: bigint;
   readonly to?: bigint;
+  readonly playthrough?: string;
+  readonly actor?: string;
+  readonly story?: string;
+  readonly correlation?: string;
+  readonly after?: string;
+  readonly before?: string;
+  readonly since?: string;
   readonly json?: true;
 }
 
@@ -30,7 +37,12 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
     ...(from === undefined ? {} : { from: String(from) }),
     ...(to === undefined ? {} : { to: String(to) }),
   };
-  const body = JSON.stringify(partition === undefined ? {} : { ranges: [range] });
+  const wish = filterOf(options);
+  const body = JSON.stringify({
+    ...(partition === undefined ? {} : { ranges: [range] }),
+    ...(wish === undefined ? {} : { filter: wish }),
+    ...(options.since === undefined ? {} : { since: options.since }),
+  });
   const { value: ordered } = await http.post<ExportAnswer>('/audit/exports', { body });
   const done = await written(cli, http, ordered);
   const { file } = done;
@@ -47,6 +59,21 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
     );
   }
   return EXIT.ok;
+}
+
+/** As `POST /audit/exports` takes it; undefined: all leaves. */
+function filterOf({ playthrough, actor, story, correlation, after, before }: ExportCommand): object | undefined {
+  const ids = [
+    { name: 'playthroughId', value: playthrough },
+    { name: 'actor', value: actor },
+    { name: 'storyId', value: story },
+    { name: 'correlationId', value: correlation },
+  ].filter(({ value }) => value !== undefined);
+  const timed = after !== undefined || before !== undefined;
+  if (ids.length + Number(timed) > 1) throw wrongUsage('One of --playthrough, --actor, --story, --correlation, or a time: not several.');
+  const [id] = ids;
+  if (id !== undefined) return { [id.name]: id.value };
+  return timed ? { ...(after === undefined ? {} : { from: after }), ...(before === undefined ? {} : { to: before }) } : undefined;
 }
 
 const exists = (file: string): Promise<boolean> =>

@@ -1,4 +1,13 @@
-import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type BundleReport, type Finding, type Place } from '#lib/audit';
+import {
+  MalformedKey,
+  MalformedNote,
+  MalformedTrust,
+  verifyBundle,
+  type BundleReport,
+  type Finding,
+  type Place,
+  type TreeReport,
+} from '#lib/audit';
 import { errorCode } from '#lib/platform';
 import type { Cli } from './cli.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
@@ -41,14 +50,17 @@ function reportText(terminal: Terminal, bundle: string, report: BundleReport): v
   fact('export', report.exportId);
   fact('log', report.logId);
   fact('key', report.vkey);
+  if (report.filter !== null) fact('filter', filterText(report.filter));
   terminal.out(
     `          ${keyTrusted === 'given' ? paint('green', 'the key that you gave') : paint('yellow', "the bundle's own key: give yours with --key")}\n\n`,
   );
+  const filtered = report.filter?.kind === 'term';
   if (trees.length > 0) {
     terminal.out(
       table(terminal, trees, [
         { title: 'tree', cell: ({ tree }) => tree },
         { title: 'leaves', cell: ({ leaves }) => leaves },
+        ...(filtered ? [{ title: 'shown', cell: ({ shown }: TreeReport) => grouped(shown) }] : []),
         { title: 'range', cell: ({ from, to }) => `${grouped(from)}–${grouped(to)}` },
         { title: 'of', cell: ({ size }) => (size === '' ? '?' : grouped(size)) },
         { title: 'until', cell: ({ lastTime }) => (lastTime === null ? '' : instant(lastTime)) },
@@ -70,6 +82,14 @@ function reportText(terminal: Terminal, bundle: string, report: BundleReport): v
     );
   terminal.out(paint('dim', 'What this bundle cannot show by itself:\n'));
   for (const one of notShown) terminal.out(paint('dim', `  - ${wrapped(oneLine(one), terminal.columns, '    ')}\n`));
+}
+
+function filterText(filter: NonNullable<BundleReport['filter']>): string {
+  if (filter.kind === 'term') return `${filter.term.type} ${filter.term.value}: every leaf that has it, of the others their hashes`;
+  const { from, to } = filter;
+  return [from === undefined ? '' : `from ${instant(Number(from))}`, to === undefined ? '' : `before ${instant(Number(to))}`]
+    .join(' ')
+    .trim();
 }
 
 function verdicts({ verdicts: counts }: BundleReport['trees'][number]): string {

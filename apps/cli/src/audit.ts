@@ -58,11 +58,19 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--partition <n>', 'one partition only', wholeNumber(0, 4_095))
         .option('--from <index>', 'with --partition: first leaf', bigCount)
         .option('--to <index>', 'with --partition: leaf to stop before (default: the newest signed)', bigCount)
+        .option('--playthrough <id>', 'show only the leaves of that playthrough, of the others their hashes')
+        .option('--actor <pseudonym>', 'only of that actor')
+        .option('--story <id>', 'only of that story')
+        .option('--correlation <id>', 'only of that correlation id')
+        .option('--after <time>', 'only from that time of the log on, ISO 8601')
+        .option('--before <time>', 'only before that time of the log, ISO 8601')
+        .option('--since <export>', 'id of an earlier export: prove that its notes are continued')
         .option('--json', 'for programs'),
     ),
     {
-      details: 'Role compliance. Without --partition everything that is signed is exported.',
-      examples: ['fabula audit export --out export.tar'],
+      details:
+        'Role compliance. Without --partition everything that is signed is exported. Narrowed down, an export still proves that nothing was left out: `fabula audit verify` names a leaf that is.',
+      examples: ['fabula audit export --out export.tar', 'fabula audit export --actor reader-7f3a --out reader.tar'],
     },
   ).action(action(ending, (options: ExportCommand & ConnectionOptions) => exportBundle(cli, options)));
 

@@ -22,6 +22,9 @@ export const VERIFY_MEANINGS: Readonly<Record<FindingKind, string>> = {
   MANIFEST: 'A file that is not the one in the signed manifest.',
   MALFORMED: 'Not in the form that Fabula writes.',
   PREVIOUS_UNPROVED: 'The note that was given could not be compared with this bundle.',
+  INCOMPLETE: 'A filtered export holds back a leaf that its filter asks for.',
+  SURPLUS: 'A filtered export shows a leaf that its filter does not ask for.',
+  TERMS: 'Summaries of blocks that are not those that were signed.',
 };
 
 export const verifyExits = (): readonly (readonly [code: number, meaning: string])[] =>

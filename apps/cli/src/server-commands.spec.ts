@@ -354,6 +354,20 @@ describe('commands that talk to a server', () => {
       expect((await recorded(argv, { fetch })).code).toBe(2);
     });
 
+    test('an export is narrowed down by one thing, and continues an earlier one', async () => {
+      const order = async (...more: string[]): Promise<unknown> => {
+        const { fetch, bodies } = server({ 'POST /audit/exports': done, 'GET /audit/exports/e1/download': new Response(bytes) });
+        const argv = ['audit', 'export', ...more, '--out', path.join(folder, `${more.join('')}.tar`), ...URL_AND_TOKEN];
+        const { code } = await recorded(argv, { fetch });
+        return code === 0 ? JSON.parse(bodies[0] ?? '') : code;
+      };
+      expect(await order('--playthrough', 'p7')).toEqual({ filter: { playthroughId: 'p7' } });
+      expect(await order('--partition', '1', '--actor', 'a')).toEqual({ ranges: [{ log: 'p1' }], filter: { actor: 'a' } });
+      expect(await order('--story', 's', '--since', 'e0')).toEqual({ filter: { storyId: 's' }, since: 'e0' });
+      expect(await order('--after', '2030-01-01T00:00:00Z')).toEqual({ filter: { from: '2030-01-01T00:00:00Z' } });
+      expect(await order('--actor', 'a', '--correlation', 'c')).toBe(2);
+    });
+
     test('a download that is not what the server wrote leaves no file', async () => {
       const out = path.join(folder, 'broken.tar');
       const { fetch } = server({ 'POST /audit/exports': done, 'GET /audit/exports/e1/download': new Response('a bundlf') });

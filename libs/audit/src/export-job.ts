@@ -1,3 +1,4 @@
+import type { ExportFilter } from './bundle/bundle-format.js';
 import type { LogName } from './log-name.js';
 
 /** Leaves from ≤ index < to; `to` absent: up to the newest signed note. */
@@ -27,6 +28,12 @@ export interface ExportJob {
   readonly requestedAt: number;
   readonly keptBy: ExportKeeper;
   readonly ranges: readonly ExportRange[];
+  /** Absent: all leaves of the ranges. */
+  readonly filter?: ExportFilter;
+  /** Size of the root tree's note, as text, that this export is to continue. */
+  readonly rootSince?: string;
+  /** Sizes, as text, of the notes that the finished bundle holds, so that a later export can continue it. */
+  readonly signed?: readonly { readonly log: LogName; readonly size: string }[];
   readonly state: ExportState;
   readonly leavesWritten: number;
   readonly leavesTotal: number;
@@ -34,4 +41,11 @@ export interface ExportJob {
   /** Name of the file in the exports directory, its size and the SHA-256 of its bytes, once done. */
   readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string } | null;
   readonly error: string | null;
+}
+
+/** What an export is asked for beside its ranges. */
+export interface ExportWish {
+  readonly filter?: ExportFilter;
+  /** Id of an earlier, finished export: this one proves that its notes are continued. */
+  readonly since?: string;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { EXIT_CODES } from './bundle/findings.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused } from './bundle/write-bundle.js';
 import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
@@ -23,7 +24,7 @@ describe('the exporter', () => {
     await rm(directory, { recursive: true });
   });
   let ids = 0;
-  const exporter = (store = history.store, keeper = { id: 'here', address: 'http://here' }): Exporter => {
+  const exporter = (store = history.store, keeper = { id: 'here', address: 'http://here' }, policy?: () => Promise<string>): Exporter => {
     const one = new Exporter({
       store,
       logId: history.logId,
@@ -33,6 +34,7 @@ describe('the exporter', () => {
       ids: { uuid: () => `id-${++ids}`, hex: () => '' },
       directory: path.join(directory, keeper.id === 'here' ? 'exports' : keeper.id),
       keeper,
+      ...(policy === undefined ? {} : { policy }),
     });
     made.push(one);
     return one;
@@ -56,6 +58,40 @@ describe('the exporter', () => {
     expect(report.findings).toEqual([]);
     expect(report.trees.map(({ tree }) => tree)).toEqual(['p0', 'p1', 'root']);
     expect(report.trees.reduce((sum, tree) => sum + tree.leaves, 0)).toBe(job.leavesTotal);
+  });
+
+  it('narrows an export down, and continues the notes of an earlier one', async () => {
+    const one = exporter();
+    const filter = { kind: 'term', term: { type: 'actor', value: 'actor-1' } } as const;
+    const first = await one.request('everything', 'a', { filter });
+    await one.idle();
+    expect(await one.job(first.id)).toMatchObject({ state: 'done', filter, signed: [{ log: 'p0' }, { log: 'p1' }, { log: 'root' }] });
+    const kept = (await history.store.latestNote('root', history.logId))?.note as string;
+    await history.round(6);
+    for (const since of [undefined, first.id]) {
+      const next = await one.request('everything', 'a', { filter, ...(since === undefined ? {} : { since }) });
+      await one.idle();
+      const job = await one.job(next.id);
+      expect(job).toMatchObject({ state: 'done', leavesWritten: job?.leavesTotal });
+      const report = await verifyBundle((await one.file(next.id)) as string, { vkey: testSigner.verifier.vkey, previousNotes: [kept] });
+      expect(report.exitCode).toBe(since === undefined ? EXIT_CODES.PREVIOUS_UNPROVED : 0);
+      expect(report.trees.map(({ tree }) => tree)).toEqual(['p0', 'p1']);
+    }
+    await expect(one.request('everything', 'a', { since: 'none' })).rejects.toThrow(ExportRefused);
+    const timed = await one.request('everything', 'a', { filter: { kind: 'time', from: '0' } });
+    await one.idle();
+    expect((await verifyBundle((await one.file(timed.id)) as string, { vkey: testSigner.verifier.vkey })).findings).toEqual([]);
+  });
+
+  it('sends the trust policy along that it is given', async () => {
+    const one = exporter(history.store, undefined, () =>
+      Promise.resolve(`log ${testSigner.verifier.vkey}\nwitness w w.test/w+0a0b0c0d+AQ==\nquorum w\n`),
+    );
+    const job = await one.request('everything', 'a');
+    await one.idle();
+    const bytes = await readFile((await one.file(job.id)) as string);
+    expect(bytes.includes('\nquorum w\n')).toBe(true);
+    expect((await verifyBundle((await one.file(job.id)) as string, { vkey: testSigner.verifier.vkey })).ok).toBe(true);
   });
 
   it('refuses at once what cannot be exported, and more than it can hold', async () => {

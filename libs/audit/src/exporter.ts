@@ -4,9 +4,9 @@ import path from 'node:path';
 import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import type { AuditStore } from './audit-store.js';
-import { planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
-import type { ExportJob, ExportKeeper, ExportRange } from './export-job.js';
-import { partitionLog } from './log-name.js';
+import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
+import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
+import { partitionLog, type LogName } from './log-name.js';
 import type { NoteSigner } from './tlog/index.js';
 
 export interface ExporterOptions {
@@ -20,6 +20,8 @@ export interface ExporterOptions {
   readonly directory: string;
   /** This process, as the jobs it takes name it. */
   readonly keeper: ExportKeeper;
+  /** The trust policy (C2SP tlog-policy) that goes with each bundle; default: the signer's key, and no witness. */
+  readonly policy?: () => Promise<string>;
   /** Told of a whole file before it can be had; when this fails, so does the export. */
   readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
@@ -49,22 +51,31 @@ export class Exporter {
   }
 
   /**
-   * Queues an export of these ranges, or of every tree.
-   * @throws ExportRefused for ranges outside the signed trees; TooManyExports
+   * Queues an export of these ranges, or of every tree; filtered, of the partitions' trees.
+   * @throws ExportRefused for ranges outside the signed trees, and what cannot be filtered or continued; TooManyExports
    */
-  async request(ranges: readonly ExportRange[] | 'everything', requestedBy: string): Promise<ExportJob> {
+  async request(ranges: readonly ExportRange[] | 'everything', requestedBy: string, wish: ExportWish = {}): Promise<ExportJob> {
     if (this.waiting.length >= MAX_WAITING_EXPORTS)
       throw new TooManyExports(`${this.waiting.length} exports are waiting; try again when one is done`);
     const { store, logId, clock, ids } = this.options;
-    const wanted = ranges === 'everything' ? await this.everything() : ranges;
-    const plan = await planExport(store, logId, wanted);
+    const { filter } = wish;
+    const earlier = wish.since === undefined ? undefined : await this.notesOf(wish.since);
+    const asked = ranges === 'everything' ? await this.everything(filter === undefined) : ranges;
+    const wanted = asked.map((range) => continuing(range, earlier?.get(range.log)));
+    const rootSince = earlier?.get('root');
+    const plan = await planExport(store, logId, wanted, {
+      ...(filter === undefined ? {} : { filter }),
+      ...(rootSince === undefined ? {} : { rootSince }),
+    });
     const job: ExportJob = {
       id: ids.uuid(),
       requestedBy,
       requestedAt: clock.now(),
       keptBy: this.options.keeper,
-      // Resolved now, so that a later start exports the same leaves.
-      ranges: wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
+      // Resolved now, so that a later start exports the same leaves; a time is resolved when it is written.
+      ranges: filter?.kind === 'time' ? wanted : wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
+      ...(filter === undefined ? {} : { filter }),
+      ...(rootSince === undefined ? {} : { rootSince: String(rootSince) }),
       state: 'queued',
       leavesWritten: 0,
       leavesTotal: plan.leaves,
@@ -120,14 +131,22 @@ export class Exporter {
     await this.working;
   }
 
-  private async everything(): Promise<ExportRange[]> {
+  /** Sizes of the notes that a finished export holds. */
+  private async notesOf(id: string): Promise<ReadonlyMap<LogName, bigint>> {
+    const { state, signed } = (await this.job(id)) ?? {};
+    if (state !== 'done' || signed === undefined)
+      throw new ExportRefused(`${id} is no finished export whose notes are known: name one, or a size per range`);
+    return new Map(signed.map(({ log, size }) => [log, BigInt(size)]));
+  }
+
+  private async everything(withRoot: boolean): Promise<ExportRange[]> {
     const { store, logId, partitions } = this.options;
     const ranges: ExportRange[] = [];
     for (let partition = 0; partition < partitions; partition++) {
       const log = partitionLog(partition);
       if ((await store.latestNote(log, logId)) !== undefined) ranges.push({ log, from: 0n });
     }
-    return [...ranges, { log: 'root', from: 0n }];
+    return withRoot ? [...ranges, { log: 'root', from: 0n }] : ranges;
   }
 
   private enqueue(id: string): void {
@@ -154,7 +173,12 @@ export class Exporter {
     try {
       await save({});
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      const plan = await planExport(store, logId, job.ranges);
+      const { filter, rootSince } = job;
+      const plan = await planExport(store, logId, job.ranges, {
+        ...(filter === undefined ? {} : { filter }),
+        ...(rootSince === undefined ? {} : { rootSince: BigInt(rootSince) }),
+      });
+      await save({ leavesTotal: plan.leaves, signed: signedIn(plan) });
       const file = await this.writeFile(part, job, plan, async (leavesWritten) => {
         if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
         if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
@@ -176,6 +200,7 @@ export class Exporter {
     progress: (leaves: number) => Promise<void>,
   ): Promise<{ bytes: number; sha256: string }> {
     const { store, logId, signer } = this.options;
+    const policy = await this.options.policy?.();
     const digest = createHash('sha256');
     let bytes = 0;
     const handle = await open(part, 'w', 0o600);
@@ -187,6 +212,7 @@ export class Exporter {
         id: job.id,
         createdAt: job.requestedAt,
         plan,
+        ...(policy === undefined ? {} : { policy }),
         progress,
         write: async (chunk) => {
           digest.update(chunk);
@@ -200,4 +226,13 @@ export class Exporter {
     }
     return { bytes, sha256: digest.digest('hex') };
   }
+}
+
+function continuing(range: ExportRange, since: bigint | undefined): ExportRange {
+  return since === undefined || range.since !== undefined ? range : { ...range, since };
+}
+
+function signedIn({ parts, root }: ExportPlan): NonNullable<ExportJob['signed']> {
+  const notes = parts.filter(({ log }) => log !== 'root').map(({ log, note }) => ({ log, size: String(note.size) }));
+  return [...notes, { log: 'root', size: String(root.size) }];
 }

@@ -23,21 +23,23 @@ export {
   formatSearchKey,
   MAX_SEARCH_LIMIT,
   parseSearchKey,
+  playthroughStream,
   type SearchHit,
   type SearchKey,
   type SearchPage,
   type SearchQuery,
 } from './search.js';
-export type { ExportJob, ExportKeeper, ExportRange, ExportState } from './export-job.js';
+export type { ExportJob, ExportKeeper, ExportRange, ExportState, ExportWish } from './export-job.js';
+export { termsOfLeaf, type Term, type TermType } from './terms/index.js';
 export { openSigningKey, SigningKeyUnusable } from './signing-key.js';
 export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
 export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';
 export type { RootLeaf } from './root-leaf.js';
 export { ProofRefused, Proofs, TreeBehind, type ConsistencyProof, type InclusionProof } from './proofs.js';
-export { BUNDLE_FORMAT, type ExportDescription, type ExportedTree } from './bundle/bundle-format.js';
+export { BUNDLE_FORMAT, plainPolicy, type ExportDescription, type ExportedTree, type ExportFilter } from './bundle/bundle-format.js';
 export { EXIT_CODES, type Finding, type FindingKind, type Place } from './bundle/findings.js';
 export { verifyBundle, type BundleReport, type BundleSource, type TreeReport, type VerifyOptions } from './bundle/verify-bundle.js';
-export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan } from './bundle/write-bundle.js';
+export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan, type PlanOptions } from './bundle/write-bundle.js';
 export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
 export { verifyStore, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
 export { rebuildTrees, type TreeRebuild } from './rebuild.js';

@@ -15,6 +15,7 @@ import {
   PostgresAuditStore,
   Proofs,
   type ExportJob,
+  type ExportWish,
   type NotaryStatus,
   type PartitionAudit,
 } from '#lib/audit';
@@ -217,14 +218,14 @@ export class AuditService {
   /**
    * @throws FabulaError CONFLICT when this process has another key than the auditors: nobody could verify what it exports
    */
-  async requestExport(ranges: Parameters<Exporter['request']>[0], requestedBy: string): Promise<ExportJob> {
+  async requestExport(ranges: Parameters<Exporter['request']>[0], requestedBy: string, wish: ExportWish): Promise<ExportJob> {
     const kept = (await keptVerifierKey(this.options.pool, this.options.logId)) ?? this.ownKey;
     if (kept !== this.ownKey)
       throw new FabulaError(
         'CONFLICT',
         "this process has another signing key than the auditors: order the export at one of those, or copy `audit-signing.key` from the first node's data directory",
       );
-    return this.exporter.request(ranges, requestedBy);
+    return this.exporter.request(ranges, requestedBy, wish);
   }
 
   /** Takes up exports that an earlier process left unfinished, as soon as the database answers: no start depends on it. */

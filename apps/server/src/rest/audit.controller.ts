@@ -8,12 +8,15 @@ import {
   formatSearchKey,
   parseLogName,
   parseSearchKey,
+  playthroughStream,
   ProofRefused,
   TooManyExports,
   TreeBehind,
+  type ExportFilter,
   type ExportJob,
   type KeptNote,
   type LogName,
+  type TermType,
 } from '#lib/audit';
 import { FabulaError } from '#lib/platform';
 import type { AuditRebuild, Verification } from '../audit/audit-maintenance.js';
@@ -44,7 +47,25 @@ const searchQuery = z
     'one of correlationId, playthroughId, actor, from, to is needed',
   );
 const range = z.strictObject({ log: text(20), from: count.default(0n), to: count.optional(), since: count.optional() });
-const exportBody = z.strictObject({ ranges: z.array(range).min(1).max(1_000).optional() });
+const filter = z
+  .strictObject({
+    playthroughId: text(100).optional(),
+    actor: text(200).optional(),
+    storyId: text(200).optional(),
+    correlationId: text(200).optional(),
+    from: time.optional(),
+    to: time.optional(),
+  })
+  .refine(
+    ({ from, to, ...ids }) =>
+      Object.values(ids).filter((given) => given !== undefined).length + Number(from !== undefined || to !== undefined) === 1,
+    'exactly one of playthroughId, actor, storyId, correlationId, or a time (from, to) is needed',
+  );
+const exportBody = z.strictObject({
+  ranges: z.array(range).min(1).max(1_000).optional(),
+  filter: filter.optional(),
+  since: z.string().uuid().optional(),
+});
 
 /** What compliance reads: trees, notes, proofs, search and exports. */
 @ApiTags('audit')
@@ -137,12 +158,17 @@ export class AuditController {
   @Separated('admin')
   @Recorded('sensitive_export')
   @HttpCode(202)
-  @ApiOperation({ summary: 'Orders an export of ranges, or of everything; poll its progress, then download' })
+  @ApiOperation({ summary: 'Orders an export of ranges, of everything, or of what a filter names; poll its progress, then download' })
   async order(@Body() body: unknown, @Req() request: FastifyRequest): Promise<object> {
-    const { ranges } = checked(exportBody, body);
+    const { ranges, filter: wish, since } = checked(exportBody, body);
     const caller = requireRole(request.fabula.caller, 'compliance');
     const wanted = ranges?.map(({ log, ...rest }) => ({ ...rest, log: logOf(log) })) ?? 'everything';
-    const job = await refusable(() => this.node.audit.requestExport(wanted, caller.actor));
+    const job = await refusable(() =>
+      this.node.audit.requestExport(wanted, caller.actor, {
+        ...(wish === undefined ? {} : { filter: filterOf(wish) }),
+        ...(since === undefined ? {} : { since }),
+      }),
+    );
     request.fabula.access.target = { exportId: job.id };
     return jobView(job);
   }
@@ -222,6 +248,15 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const base64 = (hash: Buffer): string => hash.toString('base64');
 const isoOrNull = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
 const min = (...values: readonly bigint[]): bigint => values.reduce((least, value) => (value < least ? value : least));
+
+function filterOf({ playthroughId, actor, storyId, correlationId, from, to }: z.output<typeof filter>): ExportFilter {
+  const term = (type: TermType, value: string): ExportFilter => ({ kind: 'term', term: { type, value } });
+  if (playthroughId !== undefined) return term('stream', playthroughStream(playthroughId));
+  if (actor !== undefined) return term('actor', actor);
+  if (storyId !== undefined) return term('story', storyId);
+  if (correlationId !== undefined) return term('correlation', correlationId);
+  return { kind: 'time', ...(from === undefined ? {} : { from: String(from) }), ...(to === undefined ? {} : { to: String(to) }) };
+}
 
 /** Sizes as text: JSON has no 64-bit integers. */
 function plain(status: object): object {
