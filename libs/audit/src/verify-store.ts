@@ -7,6 +7,7 @@ import { filedUnder, leafBytes } from './leaf.js';
 import { partitionOfLog, type LogName } from './log-name.js';
 import { originOf } from './notary.js';
 import { readRootLeaf } from './bundle/read-json.js';
+import { TermsComparison } from './terms/compare-terms.js';
 import {
   Frontier,
   leafHash,
@@ -97,14 +98,18 @@ class TreeCheck {
     const tree = { tree: log };
     const sequence = new LeafSequence(this.findings, log, logId, 0n, null);
     const derived = this.derivedLeaves();
+    const terms = new TermsComparison(store, this.findings, log);
     for await (const page of store.leaves(log, 0n, size)) {
       for (const leaf of page.leaves) {
         const at = { ...tree, index: String(leaf.index) };
         await this.compareDerived(derived, leaf);
         this.compareFiling(leaf);
-        this.frontier.append(sequence.next(leaf.bytes, at), (node, hash) => this.remember(node.level, node.index, hash));
-        await this.compareNote();
+        const hash = sequence.next(leaf.bytes, at);
+        this.frontier.append(hash, (node, of) => this.remember(node.level, node.index, of));
+        terms.leaf(leaf, hash);
+        await this.compareNote(terms);
       }
+      await terms.page();
       await this.compareTiles();
       if (log === 'root') await this.compareRootLeaves(page.leaves);
       this.options.progress?.(log, sequence.leaves);
@@ -125,11 +130,12 @@ class TreeCheck {
     if (logId === '') this.findings.add('MALFORMED', `the head of ${log} names no log`, { tree: log });
   }
 
-  private async compareNote(): Promise<void> {
+  private async compareNote(terms: TermsComparison): Promise<void> {
     const note = await this.nextNote();
     if (note === undefined || note.size !== this.frontier.size) return;
     this.pending.shift();
     this.notes++;
+    terms.note(note.size, note.terms);
     const at = { tree: this.head.log, index: String(note.size) };
     const opened = this.open(note);
     if (opened === undefined) return;
@@ -195,6 +201,12 @@ class TreeCheck {
         this.findings.add(
           'SIGNATURE',
           `the kept note of ${note.log} at size ${note.size} is not the one in leaf ${index} of the root tree`,
+          at,
+        );
+      } else if (said !== undefined && note.terms?.toString('hex') !== said.terms?.toString('hex')) {
+        this.findings.add(
+          'TERMS',
+          `the terms kept with the note of ${note.log} at size ${note.size} are not those in leaf ${index} of the root tree`,
           at,
         );
       }

@@ -5,6 +5,7 @@ import { Notary } from '../notary.js';
 import type { RootLeaf } from '../root-leaf.js';
 import { audited, testSigner, type Audited } from '../testing/audited.js';
 import { leafHash } from '../tlog/index.js';
+import { verifyStore } from '../verify-store.js';
 import { TermTree, type TermBlock } from './index.js';
 import { catchUpTerms, keepingTerms } from './keep-terms.js';
 
@@ -105,6 +106,36 @@ describe('The terms of a tree', () => {
     leaves[5] = { ...leaves[5]!, bytes: Buffer.from(String(leaves[5]!.bytes).replace('actor-', 'actor_')) };
     await expect(catchUpTerms(history.store, 'p0', history.logId, 1n)).rejects.toThrow('the leaves from 0 on');
     expect(blocks.size).toBe(0);
+  });
+
+  it('are compared by the verification of the store: blocks, notes and root leaves', async () => {
+    const history = audited(95, { partitions: 1 });
+    await history.round(130);
+    const { store } = history;
+    const blocks = store.keptTermBlocks.get('p0')!;
+    const found = async (): Promise<unknown[]> => {
+      const { findings } = await verifyStore({ store, vkey: testSigner.verifier.vkey });
+      return findings.map(({ kind, where }) => [kind, where.tree, where.index]);
+    };
+    expect(await found()).toEqual([]);
+    const [index, block] = [...blocks.entries()].at(-1)!;
+    for (const other of [
+      { ...block, summary: Buffer.from(block.summary.map((byte, at) => (at === 40 ? byte ^ 1 : byte))) },
+      { ...block, frontier: block.frontier.map((hash) => leafHash(hash)) },
+    ]) {
+      blocks.set(index, other);
+      expect(await found()).toEqual([['TERMS', 'p0', String(index * 256n)]]);
+    }
+    // What nobody kept yet is no tampering.
+    blocks.delete(index);
+    expect(await found()).toEqual([]);
+    const at = store.keptNotes.findLastIndex(({ log }) => log === 'p0');
+    const note = store.keptNotes[at]!;
+    store.keptNotes[at] = { ...note, terms: leafHash(Buffer.from('x')) };
+    expect(await found()).toEqual([
+      ['TERMS', 'p0', String(note.size)],
+      ['TERMS', 'root', String(note.rootIndex)],
+    ]);
   });
 
   it('survive a crash at every call', async () => {
