@@ -1,7 +1,8 @@
 import { LogRefused, LogUnavailable, OutcomeUnknown, type LogRecord } from '../event-log.js';
 import { GroupCommit, type AppendReport, type Leaders } from './group-commit.js';
-import type { Codecs, PartitionBatch, ProduceAnswer } from './kafka-codecs.js';
+import type { Codecs, ProduceAnswer } from './kafka-codecs.js';
 import type { Protocol } from './kafkajs-internals.js';
+import type { PartitionBatch } from './produce-request.js';
 
 /** A produce request on its way; the test says what the broker answers. */
 interface Sent {

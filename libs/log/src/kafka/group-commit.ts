@@ -2,9 +2,10 @@ import { errorText } from '#lib/platform';
 import { recordBytes } from '../append-limits.js';
 import { LogUnavailable, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, OutcomeUnknown, type LogRecord, type Offset } from '../event-log.js';
 import type { BrokerAddress, BrokerLink } from './broker-link.js';
-import type { Codecs, EncodableMessage, ProduceAnswer } from './kafka-codecs.js';
+import type { Codecs, ProduceAnswer } from './kafka-codecs.js';
 import { PRODUCE_TIMEOUT_MS } from './kafka-client.js';
 import { produceFailure, sendFailure } from './produce-outcome.js';
+import type { EncodableMessage } from './produce-request.js';
 import type { Leader, Topology } from './topology.js';
 
 /** Records that are not sent yet; beyond this appends are turned away instead of kept. */

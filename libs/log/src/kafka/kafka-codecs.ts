@@ -1,6 +1,6 @@
 import { decodeFetchAnswer, type FetchAnswer } from './fetch-answer.js';
 import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.js';
-import { encodeProduceRequest } from './produce-request.js';
+import { encodeProduceRequest, type PartitionBatch } from './produce-request.js';
 
 /**
  * The three requests that the log makes all day. kafkajs gives their frames and versions; records are written and read here. The answers
@@ -15,15 +15,6 @@ export interface Codecs {
   nameOf(code: number): string;
 }
 
-export interface PartitionBatch {
-  readonly partition: number;
-  readonly messages: readonly EncodableMessage[];
-}
-export interface EncodableMessage {
-  readonly key: string;
-  readonly value: Buffer;
-  readonly headers?: Readonly<Record<string, string>>;
-}
 export interface PartitionFetch {
   readonly partition: number;
   readonly fetchOffset: number;

@@ -1,7 +1,15 @@
 import { crc32c } from './crc32c.js';
-import type { EncodableMessage, PartitionBatch } from './kafka-codecs.js';
 import type { EncodedRequest } from './kafkajs-internals.js';
 
+export interface PartitionBatch {
+  readonly partition: number;
+  readonly messages: readonly EncodableMessage[];
+}
+export interface EncodableMessage {
+  readonly key: string;
+  readonly value: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+}
 /** Of a record batch: offset and length; what the checksum does not cover; and what it covers before the records. */
 const [PLACE, UNSUMMED, SUMMED_HEAD] = [12, 9, 40];
 /** Of the request, and of each partition in it, beside topic and batches. */
