@@ -5,6 +5,7 @@ import { exportBundle, type ExportCommand } from './audit-export.js';
 import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
 import { rebuildStored, verifyStored } from './audit-store.js';
 import { mirror, type TilesCommand } from './audit-tiles.js';
+import { witness, type WitnessCommand } from './audit-witness.js';
 import { verify, type VerifyCommand } from './audit-verify.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connecting, type ConnectionOptions } from './connection.js';
@@ -108,6 +109,23 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       exits: [[EXIT.problems, 'The log was not taken: it contradicts its signature, or what lies there.']],
     },
   ).action(action(ending, (options: TilesCommand & ConnectionOptions) => mirror(cli, options)));
+
+  noted(
+    group
+      .command('witness')
+      .description("cosign other servers' signed trees as long as each continues the one before")
+      .requiredOption('--dir <dir>', 'where its key and what it cosigned lie; never lose it, never copy it')
+      .option('--listen <address:port>', 'where it serves; port 0 takes a free one', '127.0.0.1:8099')
+      .option('--name <name>', 'its name in signatures: a domain or path that is yours (default: from the folder)')
+      .option('--log <vkey and origin>', 'a log: "<vkey> <origin>"; again for another one, or for the next key of the same one', repeated)
+      .option('--policy <file>', 'logs from the `log` lines of a C2SP tlog-policy, whose origins are the names of their keys'),
+    {
+      details:
+        'A process of its own, needing neither a database nor a server, best on a machine of another owner. C2SP tlog-witness: `POST /add-checkpoint`. It runs until Ctrl-C. docs/how-to/witness.md says how to set it up.',
+      examples: ['fabula audit witness --dir witness --name example.org/witness --log "$(cat audit.vkey) fabula.local/0f3a/root"'],
+      exits: [[EXIT.problems, 'What it cosigned before was changed.']],
+    },
+  ).action(action(ending, (options: WitnessCommand) => witness(cli, options)));
 
   noted(
     connecting(

@@ -7,3 +7,4 @@ export * from './note.js';
 export * from './checkpoint-note.js';
 export * from './trusted-keys.js';
 export * from './tlog-proof.js';
+export * from './cosignature.js';

@@ -1,5 +1,6 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, sign, verify, type KeyObject } from 'node:crypto';
-import { parseBase64, parseHex } from './strict.js';
+import { sign, verify } from 'node:crypto';
+import { formatKey, keyIdOf, newSeed, NOTE_KEY, privateKeyFrom, publicBytesOf, publicKeyFrom, splitKey } from './ed25519.js';
+import { parseBase64 } from './strict.js';
 
 /*
  * C2SP signed-note: a text that ends in a newline, an empty line, then one line per signature:
@@ -11,9 +12,6 @@ import { parseBase64, parseHex } from './strict.js';
 
 export const MAX_NOTE_BYTES = 1_000_000;
 export const MAX_SIGNATURES = 100;
-const ED25519 = 0x01;
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
-const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 // Everything below U+0020 except newline.
 const CONTROL = /[^\P{Cc}\n\u007f-\u009f]/u;
 const SIGNATURE_LINE = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)$/;
@@ -106,65 +104,47 @@ export interface NoteSigner {
   sign(text: Uint8Array): Buffer;
 }
 
-function keyIdOf(name: string, publicKey: Uint8Array): number {
-  return hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), Buffer.from([ED25519]), publicKey]), 'buffer').readUInt32BE(0);
-}
-function hex8(id: number): string {
-  return id.toString(16).padStart(8, '0');
-}
-
 function verifierOf(name: string, publicKey: Buffer): NoteVerifier {
-  const key: KeyObject = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
-  const keyId = keyIdOf(name, publicKey);
+  const key = publicKeyFrom(publicKey);
+  const keyId = keyIdOf(name, NOTE_KEY, publicKey);
   return {
     name,
     keyId,
-    vkey: `${name}+${hex8(keyId)}+${Buffer.concat([Buffer.from([ED25519]), publicKey]).toString('base64')}`,
+    vkey: formatKey(name, keyId, NOTE_KEY, publicKey),
     verify: (text, signature) => signature.length === 64 && verify(null, text, key, signature),
   };
 }
 
 /** @throws MalformedKey unless it is an Ed25519 vkey whose id fits name and key. */
 export function parseVerifierKey(vkey: string): NoteVerifier {
-  const [name, id, key, ...rest] = splitKey(vkey);
-  const bytes = parseBase64(key ?? '', 33);
-  if (name === undefined || id === undefined || rest.length > 0 || !isKeyName(name) || bytes === undefined || bytes[0] !== ED25519) {
+  const parts = splitKey(vkey, NOTE_KEY);
+  if (parts === undefined || !isKeyName(parts.name))
     throw new MalformedKey('not a verifier key <name>+<id>+<base64 of 01 and an Ed25519 key>');
-  }
-  const verifier = verifierOf(name, bytes.subarray(1));
-  if (parseHex(id, 4)?.readUInt32BE(0) !== verifier.keyId) throw new MalformedKey('the key id does not belong to that name and key');
+  const verifier = verifierOf(parts.name, parts.key);
+  if (parts.keyId !== verifier.keyId) throw new MalformedKey('the key id does not belong to that name and key');
   return verifier;
 }
 
+const PRIVATE = 'PRIVATE+KEY+';
+
 /** @throws MalformedKey unless it is an Ed25519 skey whose id fits name and key. Never says what it read. */
 export function parseSignerKey(skey: string): NoteSigner {
-  const prefix = 'PRIVATE+KEY+';
-  const [name, id, key, ...rest] = splitKey(skey.startsWith(prefix) ? skey.slice(prefix.length) : '');
-  const bytes = parseBase64(key ?? '', 33);
-  if (name === undefined || id === undefined || rest.length > 0 || !isKeyName(name) || bytes === undefined || bytes[0] !== ED25519) {
+  const parts = skey.startsWith(PRIVATE) ? splitKey(skey.slice(PRIVATE.length), NOTE_KEY) : undefined;
+  if (parts === undefined || !isKeyName(parts.name))
     throw new MalformedKey('not a signer key PRIVATE+KEY+<name>+<id>+<base64 of 01 and an Ed25519 seed>');
-  }
-  const signer = signerOf(name, bytes.subarray(1));
-  if (parseHex(id, 4)?.readUInt32BE(0) !== signer.keyId) throw new MalformedKey('the key id does not belong to that name and key');
+  const signer = signerOf(parts.name, parts.key);
+  if (parts.keyId !== signer.keyId) throw new MalformedKey('the key id does not belong to that name and key');
   return signer;
 }
 
-/** Name and id hold no plus; the base64 after the second one may. */
-function splitKey(text: string): string[] {
-  const first = text.indexOf('+');
-  const second = text.indexOf('+', first + 1);
-  return first < 0 || second < 0 ? [] : [text.slice(0, first), text.slice(first + 1, second), text.slice(second + 1)];
-}
-
 function signerOf(name: string, seed: Buffer): NoteSigner {
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
-  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(SPKI_PREFIX.length);
-  const verifier = verifierOf(name, publicKey);
+  const key = privateKeyFrom(seed);
+  const verifier = verifierOf(name, publicBytesOf(key));
   return {
     name,
     keyId: verifier.keyId,
     verifier,
-    skey: `PRIVATE+KEY+${name}+${hex8(verifier.keyId)}+${Buffer.concat([Buffer.from([ED25519]), seed]).toString('base64')}`,
+    skey: `${PRIVATE}${formatKey(name, verifier.keyId, NOTE_KEY, seed)}`,
     sign: (text) => sign(null, text, key),
   };
 }
@@ -172,8 +152,7 @@ function signerOf(name: string, seed: Buffer): NoteSigner {
 /** A new Ed25519 key. @throws MalformedKey for a name with spaces or a plus. */
 export function generateSigner(name: string): NoteSigner {
   if (!isKeyName(name)) throw new MalformedKey('a key name has no spaces and no plus');
-  const seed = generateKeyPairSync('ed25519').privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(PKCS8_PREFIX.length);
-  return signerOf(name, seed);
+  return signerOf(name, newSeed());
 }
 
 /** @throws MalformedNote for a text that no note can hold. */
