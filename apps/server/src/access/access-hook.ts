@@ -46,7 +46,8 @@ export async function tell(recorder: AccessRecorder, { access, telling }: Told):
 
 /** The answer in place of one that nobody may see: what was asked may have been done, but it has not been shown. */
 function refusal(request: FastifyRequest, reply: FastifyReply): string {
-  const problem = asFabulaError(notRecorded(request.method !== 'GET' && request.method !== 'HEAD'));
+  const only = request.method === 'GET' || request.method === 'HEAD' || request.fabula.access.action?.startsWith('query ') === true;
+  const problem = asFabulaError(notRecorded(!only));
   void reply.removeHeader('content-length');
   void reply.removeHeader('content-disposition');
   void reply.header('retry-after', '1');

@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   buildSchema,
@@ -10,11 +11,16 @@ import {
   type GraphQLSchema,
 } from 'graphql';
 import { createClient } from 'graphql-ws';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 import { createLogger, loadConfig, USER_ROLES, type UserRole } from '#lib/platform';
-import { readFile } from 'node:fs/promises';
+import type { AccessEntry } from '#lib/audit';
+import { ApiClient } from '../../../../test/support/api-client.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { temporaryDataDir } from '../../../../test/support/server-process.js';
+import { publishStory } from '../../../../test/e2e/publish-story.js';
+import { threeDoors } from '../../../../test/e2e/small-stories.js';
+import { lintSource } from '#lib/story-formats';
+import { StoryImporter } from '../stories/story-importer.js';
 import { startServer, type RunningServer } from '../server.js';
 import type { Endpoint } from './endpoints.js';
 import { PLAIN_ROUTES } from './plain-routes.js';
@@ -157,12 +163,209 @@ describe('a server with every route', () => {
     for (let from = 0; from < order.length; from += 8) await Promise.all(order.slice(from, from + 8).map(check));
     expect(wrong).toEqual([]);
   });
+
+  describe('tells the access log', () => {
+    const STORY = 'three-doors';
+    const as = async (...roles: UserRole[]): Promise<ApiClient> => new ApiClient(server.url, (await tokenOf(roles)) as string);
+    const access = () => server.node.audit.access;
+    /** Entries, newest first. */
+    async function entries(query = ''): Promise<readonly AccessEntry[]> {
+      const { status, body, text } = await (await as('compliance')).rest('GET', `/audit/access?first=1000${query}`);
+      if (status !== 200) throw new Error(text);
+      return (body as { entries: AccessEntry[] }).entries;
+    }
+    const idOf = ({ headers }: { readonly headers: Headers }): string => String(headers.get('x-correlation-id'));
+    let reader: ApiClient;
+    let playthroughId: string;
+    beforeAll(async () => {
+      // The worker that reads sources is started from the build; here the same reading runs in this thread.
+      jest.spyOn(StoryImporter.prototype, 'read').mockImplementation((source, format) => {
+        const { result, problems } = lintSource(format, source);
+        return Promise.resolve({ id: 1, result, lint: problems });
+      });
+      await publishStory(await as('author'), threeDoors(STORY));
+      reader = await as('reader');
+      const started = await reader.start(STORY, randomUUID());
+      playthroughId = started.playthrough.id;
+      await reader.playthrough(playthroughId, [started.position]);
+    });
+    beforeEach(() => access().flush());
+
+    test('of what staff look for, with whom, roles, terms and correlation id, before they have the answer', async () => {
+      const compliance = await as('compliance');
+      const correlationId = idOf(await compliance.rest('GET', `/audit/search?playthroughId=${playthroughId}&first=5`));
+      const [entry] = await entries(`&correlationId=${correlationId}`);
+      expect(entry).toMatchObject({
+        v: 1,
+        event: 'sensitive_read',
+        action: 'GET /audit/search',
+        roles: ['compliance'],
+        outcome: 'ok',
+        target: { playthroughId, first: '5' },
+      });
+      const lookedAt = await entries(`&playthroughId=${playthroughId}`);
+      expect(lookedAt.map((one) => one.correlationId)).toContain(correlationId);
+    });
+
+    test('and withholds the answer when the entry cannot be kept, while readers, health and metrics go on', async () => {
+      await database.pool.query(
+        `create function fabula.no_access() returns trigger language plpgsql as $$ begin raise exception 'the disk is full'; end $$;
+         create trigger no_access before insert on fabula.audit_leaves for each row when (new.log = -2) execute function fabula.no_access()`,
+      );
+      try {
+        const compliance = await as('compliance');
+        const { status, body, text } = await compliance.rest('GET', '/audit/search?actor=somebody');
+        expect([status, body]).toEqual([503, expect.objectContaining({ code: 'OVERLOADED', retryable: true })]);
+        expect(text).not.toContain('hits');
+        const operator = await as('operator');
+        const retried = await operator.rest('POST', '/admin/parked/nothing/retry');
+        expect([retried.status, retried.body]).toEqual([503, expect.objectContaining({ code: 'OUTCOME_UNKNOWN' })]);
+        const author = await as('author');
+        expect((await author.graphql('{ stories { edges { cursor } } }')).errors?.[0]?.extensions.code).toBe('OVERLOADED');
+        expect((await reader.playthrough(playthroughId))?.id).toBe(playthroughId);
+        for (const open of ['/health/ready', '/metrics', '/play'])
+          expect(
+            (await fetch(`${server.url}${open}`, { headers: { authorization: `Bearer ${await tokenOf(['operator'])}` } })).status,
+          ).toBe(200);
+        // What was counted meanwhile is not lost by a flush that fails.
+        const counted = access().counted;
+        await access().flush();
+        expect(access().counted).toBe(counted);
+      } finally {
+        await database.pool.query('drop trigger no_access on fabula.audit_leaves; drop function fabula.no_access()');
+      }
+      expect((await (await as('compliance')).rest('GET', '/audit/search?actor=somebody')).status).toBe(200);
+    });
+
+    test('of what readers do with their own only in sum, and of their accepted commands nothing twice', async () => {
+      for (let n = 0; n < 5; n++) await reader.playthrough(playthroughId);
+      await reader.start(STORY, randomUUID());
+      expect((await reader.rest('GET', '/audit/logs')).status).toBe(403);
+      await access().flush();
+      const actor = await server.node.reads.playthrough(playthroughId).then(({ value }) => value?.reader);
+      const own = (await entries(`&actor=${String(actor)}`)).slice(0, 2);
+      expect(own.map(({ event, action, outcome, count }) => [event, action, outcome, count])).toEqual(
+        expect.arrayContaining([
+          ['sensitive_read', 'query playthrough', 'ok', '5'],
+          ['authz_fail', 'GET /audit/logs', 'FORBIDDEN', '1'],
+        ]),
+      );
+      expect(await entries(`&actor=${String(actor)}&event=sensitive_update&outcome=ok`)).toEqual([]);
+    });
+
+    test('of a flood of wrong tokens in one row, and answers others meanwhile', async () => {
+      const before = (await entries('&event=authn_login_fail')).length;
+      const flood = async (n: number): Promise<void> => {
+        for (let i = 0; i < 100; i++) {
+          const headers = { authorization: `Bearer wrong.${n}.${i}` };
+          expect((await fetch(`${server.url}/audit/search?actor=${n}-${i}`, { headers })).status).toBe(401);
+        }
+      };
+      const floods = Promise.all(Array.from({ length: 20 }, (_, n) => flood(n)));
+      expect((await reader.playthrough(playthroughId))?.id).toBe(playthroughId);
+      await floods;
+      expect(access().counted).toBeLessThan(10);
+      await access().flush();
+      const rows = await entries('&event=authn_login_fail');
+      expect(rows.length - before).toBeLessThanOrEqual(2);
+      expect(rows[0]).toMatchObject({ actor: null, action: 'GET /audit/search', outcome: 'UNAUTHENTICATED', count: '2000', target: {} });
+    });
+
+    test('of readings of itself once, not of each', async () => {
+      const compliance = new ApiClient(
+        server.url,
+        (await server.node.developmentIssuer?.mintToken({ sub: 'cora', roles: ['compliance'] })) ?? '',
+      );
+      const readings = async (): Promise<string[]> => {
+        const { body } = await compliance.rest('GET', '/audit/access?first=1000');
+        const mine = (body as { entries: AccessEntry[] }).entries.filter(
+          ({ roles, event, actor }) => roles.length === 1 && event === 'sensitive_read' && actor === me,
+        );
+        return mine.map(({ action }) => action).toSorted();
+      };
+      let me: string | null = null;
+      const first = await compliance.rest('GET', '/audit/logs/access/entries');
+      me = (await entries(`&correlationId=${idOf(first)}`))[0]?.actor ?? null;
+      for (let n = 0; n < 10; n++) expect((await compliance.rest('GET', '/audit/logs/access/entries')).status).toBe(200);
+      for (let n = 0; n < 10; n++) await readings();
+      expect(await readings()).toEqual(['GET /audit/access', 'GET /audit/logs/:log/entries']);
+    });
+
+    test('whose entries are proved as any leaf, and cannot be changed', async () => {
+      await server.node.audit.notary.sign();
+      const compliance = await as('compliance');
+      const note = await compliance.rest('GET', '/audit/logs/access/checkpoint');
+      expect(note.text.split('\n')[0]).toMatch(/\/access$/);
+      const { body } = await compliance.rest('GET', '/audit/logs/access/proof/inclusion?index=3');
+      const { leaf } = body as { leaf: string };
+      expect(JSON.parse(leaf)).toMatchObject({ index: '3', tree: 'access' });
+      const change = `update fabula.audit_leaves set leaf = leaf where log = -2 and leaf_index = 3`;
+      await expect(database.pool.query(change)).rejects.toThrow('never changed');
+      await expect(database.pool.query('delete from fabula.audit_leaves where log = -2')).rejects.toThrow('never changed');
+    });
+
+    test('of exports when they are finished and when they are handed over, with the digest of the file', async () => {
+      await server.node.audit.notary.sign();
+      const compliance = await as('compliance');
+      const { id } = (await compliance.rest('POST', '/audit/exports', {})).body as { id: string };
+      await server.node.audit.exporter.idle();
+      const file = await fetch(`${server.url}/audit/exports/${id}/download`, {
+        headers: { authorization: `Bearer ${await tokenOf(['compliance'])}` },
+      });
+      const bytes = Buffer.from(await file.arrayBuffer());
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const exported = (await entries('&event=sensitive_export')).filter(({ target }) => target['exportId'] === id);
+      expect(exported.map(({ action, target }) => [action, target['sha256']]).toReversed()).toEqual([
+        ['POST /audit/exports', undefined],
+        ['export finished', sha256],
+        ['GET /audit/exports/:id/download', sha256],
+      ]);
+      const both = new ApiClient(server.url, (await tokenOf(['compliance', 'admin'])) as string);
+      expect((await both.rest('GET', `/audit/exports/${id}/download`)).status).toBe(403);
+    });
+
+    test('of bodies that operators see, which is none before they break the glass', async () => {
+      const operator = new ApiClient(
+        server.url,
+        (await server.node.developmentIssuer?.mintToken({ sub: 'oona', roles: ['operator'] })) ?? '',
+      );
+      const turns = async (): Promise<{ text: string; correlationId: string }> => {
+        const answer = await operator.rest('GET', `/admin/playthroughs/${playthroughId}/turns`);
+        expect(answer.status).toBe(200);
+        return { text: answer.text, correlationId: idOf(answer) };
+      };
+      const withheld = await turns();
+      const { edges } = JSON.parse(withheld.text) as { edges: { node: { withheld: boolean; events: object[] } }[] };
+      expect(edges[0]?.node).toMatchObject({ withheld: true, turn: 0, kind: 'STARTED' });
+      expect(edges[0]?.node.events[0]).toEqual({
+        type: 'PlaythroughStarted',
+        v: expect.any(Number) as number,
+        bytes: expect.any(Number) as number,
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+      });
+      expect(withheld.text).not.toContain('hall');
+      const author = await (await as('author')).rest('GET', `/admin/playthroughs/${playthroughId}/turns`);
+      expect(author.text).toContain('hall');
+
+      const broken = await operator.rest('POST', '/admin/compliance/break-glass', { reason: 'a parked stream in the night', minutes: 5 });
+      expect([broken.status, broken.text.slice(0, 200)]).toEqual([201, expect.any(String)]);
+      const shown = await turns();
+      expect(shown.text).toContain('hall');
+      const targets = await Promise.all(
+        [withheld, shown].map(async ({ correlationId }) => (await entries(`&correlationId=${correlationId}`))[0]?.target),
+      );
+      expect(targets).toEqual([
+        expect.objectContaining({ id: playthroughId, bodies: 'withheld' }),
+        expect.objectContaining({ id: playthroughId, breakGlass: expect.stringMatching(/^g-/) as string }),
+      ]);
+    });
+  });
 });
 
 /** The shortest document that asks for a root field: every argument that must be there, and one field of what comes back. */
 function documentOf(schema: GraphQLSchema, { method, path: field }: Endpoint): string {
   const root = { query: schema.getQueryType(), mutation: schema.getMutationType(), subscription: schema.getSubscriptionType() }[method];
-  const { args } = root?.getFields()[field] as GraphQLField<unknown, unknown>;
+  const { args } = (root?.getFields() ?? {})[field] as GraphQLField<unknown, unknown>;
   const wanted = args.filter(({ type, defaultValue }) => isNonNullType(type) && defaultValue === undefined);
   const given = wanted.map(({ name, type }) => `${name}: ${valueOf(type)}`);
   return `${method} { ${field}${given.length === 0 ? '' : `(${given.join(', ')})`} { __typename } }`;
