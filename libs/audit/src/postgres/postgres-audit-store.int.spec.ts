@@ -1,4 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import type { StoredLeaf } from '../audit-store.js';
+import { verifyBundle } from '../bundle/verify-bundle.js';
+import { audited, streamed, testSigner } from '../testing/audited.js';
 import { describeAuditStore } from '../contract/audit-store-contract.js';
 import { PostgresAuditStore } from './postgres-audit-store.js';
 import { ACCEPTED } from './postgres-transaction.js';
@@ -16,6 +19,31 @@ describe('the Postgres audit store', () => {
       'truncate fabula.audit_heads, fabula.audit_leaves, fabula.audit_tiles, fabula.audit_term_blocks, fabula.audit_notes, fabula.audit_exports',
     );
     return new PostgresAuditStore(database.pool);
+  });
+
+  it('gives filtered exports that verify, by term and by time', async () => {
+    const history = audited(25, { partitions: 1, store: new PostgresAuditStore(database.pool) });
+    await history.store.forget('p0');
+    await history.store.forget('root');
+    await history.round(75);
+    const all: StoredLeaf[] = [];
+    for await (const page of history.store.leaves('p0', 0n, 10n ** 9n)) all.push(...page.leaves);
+    expect(all.length).toBeGreaterThan(256);
+    const time = String(all[200]?.time);
+    for (const filter of [
+      { kind: 'term', term: { type: 'actor', value: 'actor-3' } },
+      { kind: 'time', from: time, to: String(Number(time) + 10) },
+    ] as const) {
+      const report = await verifyBundle(streamed(await history.bundle(undefined, testSigner, { filter })), {
+        vkey: testSigner.verifier.vkey,
+      });
+      expect(report.findings).toEqual([]);
+      const wanted = all.filter((leaf) =>
+        filter.kind === 'term' ? leaf.actor === 'actor-3' : leaf.time >= Number(time) && leaf.time < Number(time) + 10,
+      );
+      const { shown = 0 } = report.trees[0] ?? {};
+      expect(shown).toBe(wanted.length + (filter.kind === 'term' ? 0 : 2));
+    }
   });
 
   it('does not let a head shrink, whoever updates it', async () => {

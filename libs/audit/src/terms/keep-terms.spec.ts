@@ -142,8 +142,8 @@ describe('The terms of a tree', () => {
     let crashes = 0;
     for (let at = 1; ; at++) {
       const history = audited(94, { partitions: 1 });
-      await history.round(50);
-      for (let i = 0; i < 40; i++) await history.writer.batch(8);
+      await history.round(6);
+      for (let i = 0; i < 36; i++) await history.writer.batch(8);
       await new Auditor({ log: history.log, store: history.store, timers }).catchUp(0);
       let calls = 0;
       const crashing = new Proxy(history.store, {
