@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { request } from 'undici';
 import { partitionOf } from '#lib/decision';
@@ -34,6 +34,7 @@ export const kafkaTakeover: Row = async (context) => {
   try {
     await mkdir(dirs[1], { recursive: true });
     for (const key of KEYS) await copyFile(path.join(dirs[0], key), path.join(dirs[1], key));
+    await cp(path.join(dirs[0], 'keks'), path.join(dirs[1], 'keks'), { recursive: true });
     const second = await start(1);
     servers[1] = second;
     await publishRooms(servers[0]);

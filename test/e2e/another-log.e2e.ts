@@ -3,7 +3,7 @@ import { createKafka } from '#lib/log';
 import { ApiClient } from '../support/api-client.js';
 import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../support/kafka.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
-import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
+import { kekDirOf, ServerProcess, temporaryDataDir } from '../support/server-process.js';
 import { eventually } from './expectations.js';
 import { publishStory } from './publish-story.js';
 import { threeDoors } from './small-stories.js';
@@ -128,7 +128,8 @@ describeWithKafka('A database that was derived from another log', () => {
 
       const restored = new URL(database.url);
       restored.pathname = `/${copy}`;
-      running = await ServerProcess.start({ databaseUrl: restored.href, dataDir, env: onKafka(topic) });
+      const env = { ...onKafka(topic), FABULA_KEK_DIR: kekDirOf(database.url) };
+      running = await ServerProcess.start({ databaseUrl: restored.href, dataDir, env });
       const after = await readerOf(running);
       const caughtUp = await eventually(async () => {
         const seen = await after.playthrough(id);

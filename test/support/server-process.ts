@@ -91,7 +91,7 @@ export async function temporaryDataDir(): Promise<string> {
 }
 
 /** Servers on one database share its key-encryption keys; the folder goes with the run's cluster. */
-function kekDirOf(databaseUrl: string): string {
+export function kekDirOf(databaseUrl: string): string {
   const name = createHash('sha256').update(databaseUrl).digest('hex').slice(0, 16);
   return path.join(process.env['FABULA_TEST_CLUSTER'] ?? os.tmpdir(), 'keks', name);
 }
@@ -107,7 +107,9 @@ function launch(dataDir: string, { databaseUrl, env, root = ROOT }: ServerOption
       FABULA_DATA_DIR: dataDir,
       FABULA_REQUESTS_PER_MINUTE: '0',
       LOG_LEVEL: 'warn',
-      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, FABULA_KEK_DIR: kekDirOf(databaseUrl) }),
+      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
+      // An earlier release does not know the setting, and refuses it.
+      ...(databaseUrl === undefined || root !== ROOT ? {} : { FABULA_KEK_DIR: kekDirOf(databaseUrl) }),
       ...env,
     },
   });
