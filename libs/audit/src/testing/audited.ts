@@ -58,28 +58,36 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
       for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
       await sign();
     },
-    async bundle(ranges, signer = testSigner, more = {}) {
-      const everything: ExportRange[] = [
-        ...Array.from({ length: partitions }, (_, n) => ({ log: `p${n}` as const, from: 0n })),
-        ...(more.filter === undefined ? [{ log: 'root' as const, from: 0n }] : []),
-      ];
-      const plan = await planExport(store, logId, ranges ?? everything, more);
-      const parts: Buffer[] = [];
-      await writeBundle({
-        store,
-        logId,
-        signer,
-        id: `export-${seed}`,
-        createdAt: now,
-        plan,
-        write: (bytes) => {
-          parts.push(Buffer.from(bytes));
-          return Promise.resolve();
-        },
-      });
-      return Buffer.concat(parts);
-    },
+    bundle: (ranges, signer = testSigner, more = {}) =>
+      bundleOf({ store, logId, partitions }, { ...(ranges === undefined ? {} : { ranges }), signer, more, createdAt: now }),
   };
+}
+
+/** An export of what a store holds, as one buffer. */
+export async function bundleOf(
+  { store, logId, partitions }: Pick<Audited<AuditStore>, 'store' | 'logId' | 'partitions'>,
+  options: { ranges?: readonly ExportRange[]; signer?: NoteSigner; more?: PlanOptions; createdAt?: number } = {},
+): Promise<Buffer> {
+  const { signer = testSigner, more = {}, createdAt = 1_800_000_000_000 } = options;
+  const everything: ExportRange[] = [
+    ...Array.from({ length: partitions }, (_, n) => ({ log: `p${n}` as const, from: 0n })),
+    ...(more.filter === undefined ? [{ log: 'root' as const, from: 0n }] : []),
+  ];
+  const plan = await planExport(store, logId, options.ranges ?? everything, more);
+  const parts: Buffer[] = [];
+  await writeBundle({
+    store,
+    logId,
+    signer,
+    id: `export-${logId.slice(logId.indexOf('-') + 1)}`,
+    createdAt,
+    plan,
+    write: (bytes) => {
+      parts.push(Buffer.from(bytes));
+      return Promise.resolve();
+    },
+  });
+  return Buffer.concat(parts);
 }
 
 /** Bytes as a stream of uneven chunks. */
