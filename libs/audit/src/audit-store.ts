@@ -1,6 +1,7 @@
 import type { StreamId } from '#lib/decision';
 import type { LogId } from '#lib/log';
 import type { ExportJob } from './export-job.js';
+import type { KeptKey } from './keys/kept-keys.js';
 import type { LogName } from './log-name.js';
 import type { SearchPage, SearchQuery } from './search.js';
 import type { TermBlock } from './terms/index.js';
@@ -81,6 +82,10 @@ export interface AuditTransaction {
   notes(above: bigint, upTo: bigint): Promise<readonly KeptNote[]>;
   /** Newest note of a tree of this event log. */
   latestNote(log: LogName): Promise<KeptNote | undefined>;
+  /** As `AuditStore.signingKeys`. */
+  signingKeys(): Promise<readonly KeptKey[]>;
+  /** That key becomes the current one; the one before it counts up to the sizes from which the new one signs. */
+  announceKey(key: KeptKey): Promise<void>;
 }
 
 export interface LeafPage {
@@ -114,6 +119,8 @@ export interface AuditStore {
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;
   /** Notes that the root tree of that event log holds, by their index there from `from` on, at most `limit`. */
   notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]>;
+  /** The keys that sign or signed the notes of that event log, the oldest first. */
+  signingKeys(logId: LogId): Promise<readonly KeptKey[]>;
   republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void>;
   search(query: SearchQuery): Promise<SearchPage>;
   /** Forgets leaves, tiles and head of a tree, so that it is built again; its notes stay and bind the new one. */
@@ -138,7 +145,9 @@ export type AuditStopCode =
   /** What is stored contradicts itself. */
   | 'STORE_CORRUPT'
   /** The event log itself has a hole. */
-  | 'LOG_DAMAGED';
+  | 'LOG_DAMAGED'
+  /** Another key signs now, and this process does not have it. */
+  | 'KEY_MISSING';
 
 export interface RecordPlace {
   readonly offset: number;

@@ -32,7 +32,9 @@ export {
 } from './search.js';
 export type { ExportJob, ExportKeeper, ExportRange, ExportState, ExportWish } from './export-job.js';
 export { termsOfLeaf, type Term, type TermType } from './terms/index.js';
-export { openSigningKey, SigningKeyUnusable } from './signing-key.js';
+export { makeNextKey, nextKeyFile, openSigningKey, openSigningKeys, settleSigningKeys, SigningKeyUnusable } from './keys/signing-key.js';
+export { announceKey, KeyRefused, trustOf, type KeptKey, type TreeSizes } from './keys/kept-keys.js';
+export { DEFAULT_OVERLAP_MS, type SigningKeys } from './keys/notary-keys.js';
 export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
 export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';
 export type { RootLeaf } from './root-leaf.js';

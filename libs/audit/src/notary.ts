@@ -1,12 +1,13 @@
 import { errorText, pause, type Clock, type Timers } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type KeptNote, type StoredLeaf } from './audit-store.js';
+import { NotaryKeys, type SigningKeys } from './keys/notary-keys.js';
 import { partitionLog, type LogName } from './log-name.js';
 import type { NoteKeeper } from './note-keeper.js';
 import { blockStart, rederiveRoot, type BeginTerms } from './rederive.js';
 import { rootLeafBytes } from './root-leaf.js';
 import { edgeTiles, TreeGrowth } from './tree-growth.js';
-import { isKeyName, leafHash, openCheckpointNote, signCheckpointNote, treeSize, type NoteSigner, type NoteVerifier } from './tlog/index.js';
+import { isKeyName, leafHash, openTrustedNote, signCheckpointNote, treeSize, type NoteSigner, type TrustedKey } from './tlog/index.js';
 
 export interface NotaryOptions {
   readonly store: AuditStore;
@@ -14,6 +15,10 @@ export interface NotaryOptions {
   readonly partitions: number;
   /** Sign every note, the current key first; all bear the configured name of the audit. */
   readonly signers: readonly NoteSigner[];
+  /** Asked anew when the store names a key that is none of those; default: there are no others. */
+  readonly reloadKeys?: () => Promise<SigningKeys>;
+  /** How long a key that was replaced signs beside the new one; default 7 days. */
+  readonly overlapMs?: number;
   readonly clock: Clock;
   readonly timers: Timers;
   /** Remembers released notes outside the store. */
@@ -64,11 +69,12 @@ export function originOf(name: string, logId: LogId, log: LogName): string {
  */
 export class Notary {
   private readonly statuses = new Map<LogName, NotaryStatus>();
+  private readonly keys: NotaryKeys;
   /** Trees that have not grown since their newest note, and that note, checked: while both stay so there is nothing to do. */
   private readonly settled = new Map<LogName, Pick<KeptNote, 'size' | 'root' | 'note'> | 'empty'>();
 
   constructor(private readonly options: NotaryOptions) {
-    if (new Set(options.signers.map(({ name }) => name)).size !== 1) throw new RangeError('the keys of one audit bear one name');
+    this.keys = new NotaryKeys({ signers: options.signers, former: [] }, options.clock, options.reloadKeys, options.overlapMs);
     if (!isKeyName(this.origin('root'))) throw new RangeError(`"${this.origin('root')}" cannot name a log: no spaces, no plus`);
     for (const log of [...this.logs().filter((name) => name !== 'access'), 'root' as const])
       this.statuses.set(log, { log, state: 'idle', size: 0n, signedAt: null });
@@ -78,7 +84,7 @@ export class Notary {
     return [...this.statuses.values()];
   }
   origin(log: LogName): string {
-    return originOf((this.options.signers[0] as NoteSigner).name, this.options.logId, log);
+    return originOf(this.keys.name, this.options.logId, log);
   }
 
   /** Looks again at the trees it had stopped at: a person, or a rebuild somewhere, may have mended them. */
@@ -122,14 +128,14 @@ export class Notary {
       }
       const grown = await this.grown(await store.open('root', logId));
       if (grown === undefined) return;
-      const note = this.signed(grown, null);
       const kept = await store.transact('root', async (transaction) => {
-        if (((await transaction.latestNote('root'))?.size ?? -1n) >= note.size) return false;
+        if (((await transaction.latestNote('root'))?.size ?? -1n) >= grown.size) return undefined;
+        const note = this.signed(grown, null, await this.keys.signing(transaction));
         await transaction.keepNotes([note]);
-        return true;
+        return note;
       });
       // Another notary was ahead: a note that the store does not know must not get out, it would look like a second history.
-      if (kept) await this.released(note);
+      if (kept !== undefined) await this.released(kept);
     });
   }
 
@@ -166,8 +172,9 @@ export class Notary {
     // In this order: a note that another notary keeps in between, in both, must not look as if the store had lost it.
     const outside = await this.options.keeper?.newest(log);
     const newest = await store.latestNote(log, logId);
-    if (newest !== undefined) this.check(newest);
-    if (outside !== undefined) this.compareWithKept(log, outside, newest);
+    const trusted = await this.keys.trusted(await store.signingKeys(logId));
+    if (newest !== undefined) this.check(newest, trusted);
+    if (outside !== undefined) this.compareWithKept(log, outside, newest, trusted);
     // Another notary may have signed what grew since all heads were read.
     if (newest !== undefined && head.size < newest.size)
       return (await store.open(log, logId)).size < newest.size ? this.behind(newest) : undefined;
@@ -210,11 +217,11 @@ export class Notary {
   }
 
   /** The store may have been tampered with: a note counts only if our key signed just that. */
-  private check(note: KeptNote): void {
+  private check(note: KeptNote, trusted: readonly TrustedKey[]): void {
     const { log } = note;
     let problem: string | undefined;
     try {
-      const opened = openCheckpointNote(note.note, this.verifiers());
+      const opened = openTrustedNote(note.note, trusted);
       if (opened.origin !== this.origin(log) || opened.size !== note.size || !opened.root.equals(note.root))
         problem = 'it says something else';
     } catch (error) {
@@ -229,10 +236,10 @@ export class Notary {
     );
   }
 
-  private compareWithKept(log: LogName, text: string, newest: KeptNote | undefined): void {
+  private compareWithKept(log: LogName, text: string, newest: KeptNote | undefined, trusted: readonly TrustedKey[]): void {
     let outside;
     try {
-      outside = openCheckpointNote(text, this.verifiers());
+      outside = openTrustedNote(text, trusted);
     } catch (error) {
       throw new AuditStopped(
         'NOTE_DISAGREES',
@@ -252,9 +259,10 @@ export class Notary {
   /** In one transaction: the notes, and the root tree's leaves about them. A second notary finds its notes kept already. */
   private async keepPartitionNotes(transaction: AuditTransaction, unsigned: readonly Derived[]): Promise<KeptNote[]> {
     const notes: KeptNote[] = [];
+    const signers = await this.keys.signing(transaction);
     for (const one of unsigned) {
       if (((await transaction.latestNote(one.log))?.size ?? -1n) >= one.size) continue;
-      notes.push(this.signed(one, transaction.head.size + BigInt(notes.length)));
+      notes.push(this.signed(one, transaction.head.size + BigInt(notes.length), signers));
     }
     if (notes.length === 0) return [];
     await this.growRoot(transaction, notes);
@@ -292,8 +300,8 @@ export class Notary {
     await transaction.grow({ leaves, tiles: growth.takeChanged(), head: next });
   }
 
-  private signed(tree: Derived, rootIndex: bigint | null): KeptNote {
-    const { logId, signers, clock } = this.options;
+  private signed(tree: Derived, rootIndex: bigint | null, signers: readonly NoteSigner[]): KeptNote {
+    const { logId, clock } = this.options;
     const note = signCheckpointNote({ origin: this.origin(tree.log), size: treeSize(tree.size), root: tree.root }, ...signers);
     const now = clock.now();
     return { ...tree, logId, note, signedAt: now, publishedAt: now, rootIndex };
@@ -322,9 +330,6 @@ export class Notary {
   /** Those whose notes the root tree holds. */
   private logs(): LogName[] {
     return [...Array.from({ length: this.options.partitions }, (_, partition) => partitionLog(partition)), 'access'];
-  }
-  private verifiers(): NoteVerifier[] {
-    return this.options.signers.map(({ verifier }) => verifier);
   }
 
   private report(status: NotaryStatus): void {

@@ -1,8 +1,9 @@
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DirectoryNoteKeeper } from './note-keeper.js';
-import { openSigningKey, SigningKeyUnusable } from './signing-key.js';
+import { DirectoryNoteKeeper } from '../note-keeper.js';
+import { KeyRefused } from './kept-keys.js';
+import { makeNextKey, nextKeyFile, openSigningKey, openSigningKeys, settleSigningKeys, SigningKeyUnusable } from './signing-key.js';
 
 describe('the signing key', () => {
   let directory: string;
@@ -31,6 +32,40 @@ describe('the signing key', () => {
     const damaged = openSigningKey(file, 'fabula.test');
     await expect(damaged).rejects.toThrow(SigningKeyUnusable);
     await expect(damaged).rejects.not.toThrow(skey.slice(40, 60));
+  });
+
+  it('is followed by the one that was made beside it: both are kept while both sign, then only what verifies the old one', async () => {
+    const file = path.join(directory, 'audit-signing.key');
+    await expect(makeNextKey(file, 'fabula.test')).rejects.toThrow(KeyRefused);
+    const first = await openSigningKey(file, 'fabula.test');
+    const next = await makeNextKey(file, 'fabula.test');
+    expect(nextKeyFile(file)).toBe(path.join(directory, 'audit-signing.next.key'));
+    expect((await stat(nextKeyFile(file))).mode & 0o777).toBe(0o600);
+    await expect(makeNextKey(file, 'fabula.test')).rejects.toThrow(/already/);
+    const vkeys = async (): Promise<string[][]> => {
+      const { signers, former } = await openSigningKeys(file, 'fabula.test');
+      return [signers.map(({ verifier }) => verifier.vkey), former.map(({ vkey }) => vkey)];
+    };
+    const [a, b] = [first.verifier.vkey, next.verifier.vkey];
+    expect(await vkeys()).toEqual([[a, b], []]);
+    const one = { vkey: a, since: {}, until: null, announcedAt: 0 };
+    await settleSigningKeys(file, 'fabula.test', [one], 1_000);
+    expect(await vkeys()).toEqual([[a, b], []]);
+    const kept = [
+      { ...one, until: { p0: '5' } },
+      { vkey: b, since: { p0: '5' }, until: null, announcedAt: 1_000 },
+    ];
+    for (let again = 0; again < 2; again++) {
+      await settleSigningKeys(file, 'fabula.test', kept, 1_500, 1_000);
+      expect(await vkeys()).toEqual([[b, a], []]);
+      await expect(stat(nextKeyFile(file))).rejects.toThrow('ENOENT');
+    }
+    for (let again = 0; again < 2; again++) {
+      await settleSigningKeys(file, 'fabula.test', kept, 2_000, 1_000);
+      expect(await vkeys()).toEqual([[b], [a]]);
+    }
+    expect(await readFile(file, 'utf8')).toBe(`${next.skey}\n${a}\n`);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
   it('has notes kept beside it that are replaced whole', async () => {

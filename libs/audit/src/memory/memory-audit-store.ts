@@ -13,6 +13,7 @@ import {
   type StoredLeaf,
 } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
+import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
 import { compareSearchKeys, playthroughStream, type SearchHit, type SearchPage, type SearchQuery } from '../search.js';
 import type { TermBlock } from '../terms/index.js';
@@ -32,6 +33,7 @@ const tileKey = (tile: TileAddress): string => `${tile.level}/${tile.index}`;
 export class MemoryAuditStore implements AuditStore {
   readonly trees = new Map<LogName, Tree>();
   readonly keptNotes: KeptNote[] = [];
+  readonly keptKeys = new Map<string, KeptKey[]>();
   readonly keptTermBlocks = new Map<LogName, Map<bigint, TermBlock>>();
   private readonly jobs = new Map<string, ExportJob>();
   private readonly turns = new Map<LogName, Promise<unknown>>();
@@ -76,6 +78,11 @@ export class MemoryAuditStore implements AuditStore {
         },
         notes: (above, upTo) => Promise.resolve(this.notesOf(log, tree.head.logId).filter(({ size }) => size > above && size <= upTo)),
         latestNote: (name) => this.latestNote(name, tree.head.logId),
+        signingKeys: () => this.signingKeys(tree.head.logId),
+        announceKey: (key) => {
+          pending.push(() => this.addKey(tree.head.logId, key));
+          return Promise.resolve();
+        },
       });
       for (const apply of pending) apply();
       return result;
@@ -129,6 +136,9 @@ export class MemoryAuditStore implements AuditStore {
     const notes = this.keptNotes.filter((note) => note.logId === logId && note.rootIndex !== null && note.rootIndex >= from);
     return Promise.resolve(notes.toSorted((a, b) => Number((a.rootIndex ?? 0n) - (b.rootIndex ?? 0n))).slice(0, limit));
   }
+  signingKeys(logId: LogId): Promise<readonly KeptKey[]> {
+    return Promise.resolve([...(this.keptKeys.get(logId) ?? [])]);
+  }
   republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void> {
     const place = this.keptNotes.findIndex((note) => note.log === log && note.logId === logId && note.size === size);
     const note = this.keptNotes[place];
@@ -181,6 +191,11 @@ export class MemoryAuditStore implements AuditStore {
   }
   exports(limit: number): Promise<readonly ExportJob[]> {
     return Promise.resolve([...this.jobs.values()].toSorted((a, b) => b.requestedAt - a.requestedAt).slice(0, limit));
+  }
+
+  private addKey(logId: LogId, key: KeptKey): void {
+    const before = (this.keptKeys.get(logId) ?? []).map((one) => (one.until === null ? { ...one, until: key.since } : one));
+    this.keptKeys.set(logId, [...before, key]);
   }
 
   private tree(log: LogName): Tree {

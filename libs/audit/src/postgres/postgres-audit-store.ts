@@ -3,12 +3,14 @@ import type { LogId } from '#lib/log';
 import { withTransaction } from '#lib/platform';
 import type { AuditHead, AuditStore, AuditTransaction, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
+import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
 import type { SearchPage, SearchQuery } from '../search.js';
 import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
+import { readSigningKeys } from './signing-key-rows.js';
 import { searchLeaves, timeSpan } from './search-leaves.js';
 import { lastTermBlock, readTermBlocks } from './term-block-rows.js';
 
@@ -120,6 +122,10 @@ export class PostgresAuditStore implements AuditStore {
       [logId, from, limit],
     );
     return rows.map(noteOf);
+  }
+
+  signingKeys(logId: LogId): Promise<readonly KeptKey[]> {
+    return readSigningKeys(this.pool, logId);
   }
 
   async republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void> {

@@ -5,6 +5,7 @@ import { AuditStopped, noteNotNewer, onlyGrows, type AuditTransaction, type Grow
 import type { LogName } from '../log-name.js';
 import type { TileAddress } from '../tlog/index.js';
 import { saveTermBlocks } from './term-block-rows.js';
+import { addSigningKey, readSigningKeys } from './signing-key-rows.js';
 import { headOf, noteOf, numberOf, type HeadRow, type NoteRow } from './rows.js';
 
 const LOCK_HEAD = `
@@ -121,6 +122,8 @@ function transactionOf(client: PoolClient, row: HeadRow, newestNote: bigint): Au
       );
       return rows[0] === undefined ? undefined : noteOf(rows[0]);
     },
+    signingKeys: () => readSigningKeys(client, logId),
+    announceKey: (key) => addSigningKey(client, logId, key),
   };
 }
 

@@ -18,7 +18,14 @@ export async function keptVerifierKey(pool: Pool, logId: LogId): Promise<string 
  * @throws AuditKeyDiffers
  */
 export async function agreeOnKey(pool: Pool, logId: LogId, verifierKey: string, file: string): Promise<void> {
-  await pool.query('insert into fabula.audit_keys (log_id, verifier_key) values ($1, $2) on conflict do nothing', [logId, verifierKey]);
+  await pool.query(
+    `with first as (
+       insert into fabula.audit_keys (log_id, verifier_key) values ($1, $2) on conflict do nothing returning log_id, verifier_key
+     )
+     insert into fabula.audit_signing_keys (log_id, position, verifier_key, since, announced_at)
+     select log_id, 0, verifier_key, '{}', 0 from first on conflict do nothing`,
+    [logId, verifierKey],
+  );
   const kept = await keptVerifierKey(pool, logId);
   if (kept === verifierKey) return;
   throw new AuditKeyDiffers(

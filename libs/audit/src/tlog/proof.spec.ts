@@ -156,7 +156,7 @@ describe('the frontier', () => {
 
   it('proves every run of leaves with the hashes left and right of it', async () => {
     const { reader } = storage();
-    for (const size of [1, 2, 7, 16, 33, LARGEST]) {
+    for (const size of [1, 2, 7, 16, 33, EVERY_BIT ? LARGEST : 64]) {
       for (let from = 0; from <= size; from++) {
         for (let to = from; to <= size; to += 1 + (to % 3)) {
           const proof = await proveRange(reader, treeSize(size), leafIndex(from), leafIndex(to));
