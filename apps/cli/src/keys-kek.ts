@@ -1,7 +1,8 @@
+import path from 'node:path';
 import type { Command } from 'commander';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
-import { EXIT } from './exit-codes.js';
+import { CliFailure, EXIT } from './exit-codes.js';
 import { json, oneLine, table, type Column } from './layout.js';
 
 interface Kek {
@@ -24,6 +25,17 @@ export function kekCommands(keys: Command, cli: Cli, ending: Ending): void {
       'Role admin or dpo. `here`: whether the server that answers has the file. While a rotation goes on, the keys under the retiring one become fewer.',
   }).action(action(ending, (options: Shown) => show(cli, options)));
   noted(
+    group
+      .command('make')
+      .argument('<name>', 'lower-case letters, digits and dashes')
+      .description('make a key-encryption key in a folder of this machine, for servers that do not share one')
+      .requiredOption('--dir <folder>', 'where to; a key of that name that is there already stays as it is'),
+    {
+      details:
+        'Asks no server. Lay the file, readable by its owner alone, into FABULA_KEK_DIR of every server before a rotation to it is proposed.',
+    },
+  ).action(action(ending, (name: string, options: { readonly dir: string }) => make(cli, name, options)));
+  noted(
     connecting(
       group
         .command('rotate')
@@ -41,6 +53,16 @@ export function kekCommands(keys: Command, cli: Cli, ending: Ending): void {
 
 async function keksOf(cli: Cli, options: ConnectionOptions): Promise<readonly Kek[]> {
   return (await (await connect(cli, options)).get<{ keks: readonly Kek[] }>('/admin/compliance/keks')).keks;
+}
+
+async function make(cli: Cli, name: string, { dir }: { readonly dir: string }): Promise<number> {
+  // Loaded when it is needed: with it comes the database's driver.
+  const { FileKeyEncryption, KEK_ID } = await import('#lib/privacy');
+  if (!KEK_ID.test(name)) throw new CliFailure('the name of a key has lower-case letters, digits and dashes, at most 63', EXIT.usage);
+  const keys = new FileKeyEncryption(path.resolve(dir));
+  await keys.create(name);
+  cli.terminal.out(`${path.join(keys.place, `${name}.kek`)}\n`);
+  return EXIT.ok;
 }
 
 async function show(cli: Cli, options: Shown): Promise<number> {

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { systemTimers } from '#lib/platform';
+import { runMigrations } from '../../../migrations/index.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { describePseudonymTable } from './contract/pseudonym-table-contract.js';
 import { describeSubjectKeyStore } from './contract/subject-key-store-contract.js';
@@ -166,44 +167,55 @@ describe('who was forgotten by another process', () => {
 });
 
 describe('what earlier releases kept in clear', () => {
-  it('is brought over, once, with every name readable and every reader recognised, and nothing in clear is left or can be added', async () => {
-    const old = await createTestDatabase();
-    try {
-      const encryption = new MemoryKeyEncryption();
-      const ring = new Keyring(old.pool, encryption);
-      await old.pool.query(
-        `insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'ada@example.org', 'r-ada'), ('i', 'bob', 'r-bob')`,
-      );
-      await old.pool.query(
-        `insert into fabula.subject_keys (subject, kid, key, destroyed_at) values
+  it.each([
+    ['in the same database', false],
+    ['in a database of their own', true],
+  ])(
+    'is brought over, once, to keys %s: every name readable, every reader recognised, nothing in clear left or added',
+    async (_where, apart) => {
+      const old = await createTestDatabase();
+      const own = apart ? await createTestDatabase({ empty: true }) : undefined;
+      const kept = own ?? old;
+      try {
+        // The main database's own schema of keys stays unused.
+        if (own !== undefined) expect(await runMigrations(old.url, own.url)).toEqual(['Keys1795000001200']);
+        const encryption = new MemoryKeyEncryption();
+        const ring = new Keyring(kept.pool, encryption);
+        await old.pool.query(
+          `insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'ada@example.org', 'r-ada'), ('i', 'bob', 'r-bob')`,
+        );
+        await old.pool.query(
+          `insert into fabula.subject_keys (subject, kid, key, destroyed_at) values
            ('r-ada', 'kid-ada', decode(repeat('01', 32), 'hex'), null), ('r-gone', 'kid-gone', null, now())`,
-      );
-      const legacy = new LegacyKeys(old.url, old.pool, old.pool, ring);
-      await ring.open();
-      const results = await Promise.all([legacy.convert(), legacy.convert()]);
-      expect(results).toContainEqual({ subjects: 2, keys: 2 });
-      expect(await legacy.convert()).toEqual({ subjects: 0, keys: 0 });
-      const table = new PostgresPseudonyms(old.pool, () => ring.open());
-      expect(await table.find('i', 'ada@example.org')).toBe('r-ada');
-      const store = new PostgresSubjectKeys(old.pool, ring, () => legacy.takeOver());
-      expect((await store.keyOf('r-ada', { create: true }))?.key.toString('hex')).toBe('01'.repeat(32));
-      expect(await store.keyOf('r-gone', { create: true })).toBeNull();
-      const left = await old.pool.query(
-        'select (select count(*) from fabula.subjects) + (select count(*) from fabula.subject_keys) as rows',
-      );
-      expect(left.rows).toEqual([{ rows: '0' }]);
-      // An old server that still runs can write no name any more; a key that it makes is taken over when it is met.
-      await expect(old.pool.query(`insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'eve', 'r-eve')`)).rejects.toThrow(
-        'subjects_closed',
-      );
-      await old.pool.query(
-        `insert into fabula.subject_keys (subject, kid, key) values ('r-ada', 'kid-late', decode(repeat('02', 32), 'hex'))`,
-      );
-      expect((await store.byKid('kid-late'))?.key.toString('hex')).toBe('02'.repeat(32));
-      expect((await store.keyOf('r-ada', { create: true }))?.kid).toBe('kid-ada');
-      expect([...(await store.destroy('r-ada'))].sort()).toEqual(['kid-ada', 'kid-late']);
-    } finally {
-      await old.drop();
-    }
-  });
+        );
+        const legacy = new LegacyKeys(old.url, old.pool, kept.pool, ring);
+        await ring.open();
+        const results = await Promise.all([legacy.convert(), legacy.convert()]);
+        expect(results).toContainEqual({ subjects: 2, keys: 2 });
+        expect(await legacy.convert()).toEqual({ subjects: 0, keys: 0 });
+        const table = new PostgresPseudonyms(kept.pool, () => ring.open());
+        expect(await table.find('i', 'ada@example.org')).toBe('r-ada');
+        const store = new PostgresSubjectKeys(kept.pool, ring, () => legacy.takeOver());
+        expect((await store.keyOf('r-ada', { create: true }))?.key.toString('hex')).toBe('01'.repeat(32));
+        expect(await store.keyOf('r-gone', { create: true })).toBeNull();
+        const left = await old.pool.query(
+          'select (select count(*) from fabula.subjects) + (select count(*) from fabula.subject_keys) as rows',
+        );
+        expect(left.rows).toEqual([{ rows: '0' }]);
+        // An old server that still runs can write no name any more; a key that it makes is taken over when it is met.
+        await expect(old.pool.query(`insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'eve', 'r-eve')`)).rejects.toThrow(
+          'subjects_closed',
+        );
+        await old.pool.query(
+          `insert into fabula.subject_keys (subject, kid, key) values ('r-ada', 'kid-late', decode(repeat('02', 32), 'hex'))`,
+        );
+        expect((await store.byKid('kid-late'))?.key.toString('hex')).toBe('02'.repeat(32));
+        expect((await store.keyOf('r-ada', { create: true }))?.kid).toBe('kid-ada');
+        expect([...(await store.destroy('r-ada'))].sort()).toEqual(['kid-ada', 'kid-late']);
+      } finally {
+        await old.drop();
+        await own?.drop();
+      }
+    },
+  );
 });
