@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import {
   admit,
@@ -175,6 +175,11 @@ function whatNoFabulaWrote(kindOf: () => Promise<RawLogKind>): void {
       expect(await metric('fabula_alarms_total')).toBeGreaterThan(alarms);
       expect(await metric('fabula_dead_letters_total{kind="invalid"}')).toBe(3);
 
+      const digest = createHash('sha256').update(garbage).digest('hex');
+      const withheld = (await operator.rest('GET', pathOf(places[0] as Place))).body;
+      expect(withheld).toMatchObject({ withheld: true, bytes: null, headers: null, decoded: null, size: 4, digest });
+      const glass = await operator.rest('POST', '/admin/compliance/break-glass', { reason: 'a test looks inside', minutes: 5 });
+      expect(glass.status).toBe(201);
       const shown = (await operator.rest('GET', pathOf(places[0] as Place))).body as { bytes: string; complete: boolean; decoded: unknown };
       expect(shown).toMatchObject({ bytes: garbage.toString('base64'), complete: true, decoded: null });
       const beginning = (await operator.rest('GET', pathOf(places[1] as Place))).body as { bytes: string; complete: boolean };

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { LogName } from '#lib/audit';
 import { bigCount, logName, repeated, wholeNumber } from './arguments.js';
+import { listAccesses, type AccessCommand } from './audit-access.js';
 import { exportBundle, type ExportCommand } from './audit-export.js';
 import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
 import { rebuildStored, verifyStored } from './audit-store.js';
@@ -126,6 +127,29 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       exits: [[EXIT.problems, 'What it cosigned before was changed.']],
     },
   ).action(action(ending, (options: WitnessCommand) => witness(cli, options)));
+
+  noted(
+    connecting(
+      group
+        .command('access')
+        .description('list who looked at what, newest first')
+        .option('--actor <pseudonym>', 'what one person did')
+        .option('--event <event>', 'one kind, as sensitive_export or authz_fail')
+        .option('--outcome <outcome>', '`ok`, or the code of an error')
+        .option('--playthrough <id>', 'who looked at a playthrough')
+        .option('--story <id>', 'who looked at a story')
+        .option('--correlation-id <id>', 'one request')
+        .option('--from <instant>', 'from then on, as 2026-01-31T00:00:00Z')
+        .option('--to <instant>', 'up to then')
+        .option('--limit <n>', 'how many at most', wholeNumber(1, 100_000), 100)
+        .option('--json', 'for programs'),
+    ),
+    {
+      details:
+        'Role compliance. What readers do with their own is counted per minute. docs/reference/access-log.md says what an entry means.',
+      examples: ['fabula audit access --event sensitive_export', 'fabula audit access --playthrough 4f1c… --json'],
+    },
+  ).action(action(ending, (options: AccessCommand & ConnectionOptions) => listAccesses(cli, options)));
 
   noted(
     connecting(

@@ -255,8 +255,9 @@ describe('a server with every route', () => {
 
     test('of a flood of wrong tokens in one row, and answers others meanwhile', async () => {
       const before = (await entries('&event=authn_login_fail')).length;
+      const each = process.env.FABULA_TEST_LONG === undefined ? 30 : 1_000;
       const flood = async (n: number): Promise<void> => {
-        for (let i = 0; i < 100; i++) {
+        for (let i = 0; i < each; i++) {
           const headers = { authorization: `Bearer wrong.${n}.${i}` };
           expect((await fetch(`${server.url}/audit/search?actor=${n}-${i}`, { headers })).status).toBe(401);
         }
@@ -268,7 +269,7 @@ describe('a server with every route', () => {
       await access().flush();
       const rows = await entries('&event=authn_login_fail');
       expect(rows.length - before).toBeLessThanOrEqual(2);
-      expect(rows[0]).toMatchObject({ actor: null, action: 'GET /audit/search', outcome: 'UNAUTHENTICATED', count: '2000', target: {} });
+      expect(rows[0]).toMatchObject({ actor: null, action: 'GET /audit/search', outcome: 'UNAUTHENTICATED', count: String(20 * each), target: {} });
     });
 
     test('of readings of itself once, not of each', async () => {

@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Roles } from '../http/roles.js';
+import { Recorded, Roles } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
 
 @ApiTags('operations')
@@ -10,7 +10,9 @@ import { FabulaNode } from '../node.js';
 export class OperationsController {
   constructor(private readonly node: FabulaNode) {}
 
+  // Looked at every few seconds, and most of all while the database is away; it shows counts and states, nothing about persons.
   @Get('operations')
+  @Recorded('sensitive_read', 'counted')
   @ApiOperation({
     summary: 'Partitions, owners, lag, parked streams, dead letters, throughput, and who is degraded and why',
     description:
