@@ -3,7 +3,7 @@ import { audited, streamed, testSigner, type Audited } from '../testing/audited.
 import { pack, unpack, withFile, withLeaves, withManifest, type BundleFile } from '../testing/tampering.js';
 import type { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { Frontier, generateSigner, leafHash, signCheckpointNote, treeSize } from '../tlog/index.js';
-import type { ExportDescription } from './bundle-format.js';
+import { BUNDLE_FORMAT, FIRST_BUNDLE_FORMAT, type ExportDescription } from './bundle-format.js';
 import { EXIT_CODES, type FindingKind } from './findings.js';
 import { ExportRefused } from './write-bundle.js';
 import { verifyBundle, type BundleReport, type VerifyOptions } from './verify-bundle.js';
@@ -233,6 +233,19 @@ describe('an export bundle', () => {
       (await verify(full, given(signCheckpointNote({ origin: 'x', size: treeSize(1), root: early.root }, generateSigner('x'))))).exitCode,
     ).toBe(EXIT_CODES.SIGNATURE);
     await expect(grown.bundle([{ log: 'p0', from: 0n, since: early.size + 1n }])).rejects.toThrow(ExportRefused);
+  });
+
+  it('of the first format is still verified, and lies in it are still found', async () => {
+    const first = withFile(
+      files.filter(({ name }) => name !== 'data/trust.policy' && name !== 'data/root-consistency.json'),
+      'data/export.json',
+      (text) => text.replace(BUNDLE_FORMAT, FIRST_BUNDLE_FORMAT),
+    );
+    expect((await verify(pack(withManifest(first, testSigner)))).findings).toEqual([]);
+    const lied = withLeaves(first, 'p0', (lines) => lines.toSpliced(9, 1));
+    expect((await verify(pack(withManifest(lied, testSigner)))).findings[0]).toMatchObject({ kind: 'GAP', where: { index: '9' } });
+    const mixed = withFile(files, 'data/export.json', (text) => text.replace(BUNDLE_FORMAT, FIRST_BUNDLE_FORMAT));
+    expect((await verify(pack(withManifest(mixed, testSigner)))).exitCode).toBe(EXIT_CODES.MALFORMED);
   });
 
   it('answers any bytes with a finding, never with an exception', async () => {

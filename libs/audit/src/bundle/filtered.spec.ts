@@ -395,6 +395,20 @@ describe('a filtered export', () => {
     expect((await verify(pack(withManifest(other, testSigner)))).exitCode).toBe(EXIT_CODES.MALFORMED);
   });
 
+  it('has no byte that can be changed unseen, cut off or added', async () => {
+    const small = audited(74, { partitions: 1 });
+    await small.round(2);
+    const one = await small.bundle(undefined, testSigner, { filter });
+    const unseen: number[] = [];
+    for (let at = 0; at < one.length; at += isLong ? 1 : 37) {
+      const changed = Buffer.from(one);
+      changed[at]! ^= 1 << (at % 8);
+      if ((await verify(changed)).exitCode === 0) unseen.push(at);
+    }
+    expect(unseen).toEqual([]);
+    for (const cut of [1, 512, one.length >> 1, one.length - 1]) expect((await verify(one.subarray(0, cut))).ok).toBe(false);
+  });
+
   it('continues the root note of an earlier export', async () => {
     const grown = audited(73, { partitions: 1 });
     await grown.round(10);

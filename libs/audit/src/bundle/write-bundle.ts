@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from '#lib/canonical';
 import type { LogId } from '#lib/log';
 import type { AuditStore } from '../audit-store.js';
+import { trustOf } from '../keys/kept-keys.js';
 import { originOf } from '../notary.js';
-import { leafHash, signNote, type NoteSigner } from '../tlog/index.js';
+import { formatTrust, leafHash, signNote, type NoteSigner } from '../tlog/index.js';
 import {
   BAGIT,
   BUNDLE_FORMAT,
@@ -25,6 +26,8 @@ export interface BundleOptions {
   readonly store: AuditStore;
   readonly logId: LogId;
   readonly signer: NoteSigner;
+  /** The key before it, while both sign: whoever has not heard of the new one yet verifies the manifest with it. */
+  readonly previousSigner?: NoteSigner;
   readonly id: string;
   readonly createdAt: number;
   readonly plan: ExportPlan;
@@ -58,7 +61,8 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
     if (filter?.kind === 'term') await writeFilteredEntries(store, part, filter.term, member, written);
     else await writeEntries(store, part, member, written);
   }
-  await writeManifest(manifest.join(''), signer, member);
+  const signers = options.previousSigner === undefined ? [signer] : [signer, options.previousSigner];
+  await writeManifest(manifest.join(''), signers, member);
   await options.write(TAR_END);
 }
 
@@ -74,11 +78,13 @@ async function describe({ store, logId, signer, id, createdAt, plan }: BundleOpt
     });
   }
   const vkey = signer.verifier.vkey;
+  const kept = await store.signingKeys(logId);
   return {
     format: BUNDLE_FORMAT,
     id,
     logId,
     vkey,
+    ...(kept.length > 1 ? { trust: formatTrust(trustOf(kept)) } : {}),
     createdAt: String(createdAt),
     ...(plan.filter === undefined ? {} : { filter: plan.filter }),
     trees,
@@ -89,10 +95,10 @@ async function lastLeafOf(store: AuditStore, { log, from, to }: ExportPart): Pro
   return to === from ? null : leafHash(await leafAt(store, log, to - 1n)).toString('base64');
 }
 
-async function writeManifest(text: string, signer: NoteSigner, member: WriteMember): Promise<void> {
+async function writeManifest(text: string, signers: readonly NoteSigner[], member: WriteMember): Promise<void> {
   await member('manifest-sha256.txt', Buffer.from(text));
   const sha256 = createHash('sha256').update(text).digest('hex');
-  await member('MANIFEST.note', Buffer.from(signNote(manifestStatement(signer.name, sha256), signer)));
+  await member('MANIFEST.note', Buffer.from(signNote(manifestStatement(signers[0]?.name ?? '', sha256), ...signers)));
 }
 
 function json(value: ExportDescription | TreeProof | { readonly previous: ConsistencyWith | null }): Buffer {
