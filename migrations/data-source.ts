@@ -16,6 +16,7 @@ import { Compliance1795000001100 } from './1795000001100-compliance.js';
 import { Keys1795000001200 } from './1795000001200-keys.js';
 import { AccessLog1795000001300 } from './1795000001300-access-log.js';
 import { SigningKeys1795000001400 } from './1795000001400-signing-keys.js';
+import { Witnesses1795000001500 } from './1795000001500-witnesses.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
@@ -34,6 +35,7 @@ const migrations = [
   Compliance1795000001100,
   AccessLog1795000001300,
   SigningKeys1795000001400,
+  Witnesses1795000001500,
   TermBlocks1795000001600,
 ];
 
