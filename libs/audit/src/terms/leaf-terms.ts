@@ -17,6 +17,41 @@ export function termText({ type, value }: Term): string {
  * could not take over are no terms. Bytes that are no leaf have none: whoever reads on says what is wrong with them.
  */
 export function termsOfLeaf(bytes: Buffer): readonly Term[] {
+  return bytes.includes(BACKSLASH) ? termsByParsing(bytes) : (termsByScanning(bytes) ?? termsByParsing(bytes));
+}
+
+const BACKSLASH = 0x5c;
+const STORY = '"storyId":"';
+const PLAIN = /^[\x20-\x7e]+$/;
+// How every leaf of a decoded record begins, since its members are sorted.
+const BEGINNING =
+  /^\{"actor":\{"id":"([\x20\x21\x23-\x7e]{1,200})","role":"[^"]{0,200}"\},"at":"[0-9]{1,16}","causationId":(?:null|"[^"]{0,200}"),"correlationId":"([\x20\x21\x23-\x7e]{1,200})","envelope":\{"commandDigest":"[0-9a-f]{64}","commandId":"[^"]{1,300}","eventCount":[0-9]{1,2},"expectedVersion":[0-9]{1,16},"previous":(?:null|"[0-9a-f]{64}"),"stream":"([\x20\x21\x23-\x7e]{1,300})","v":1\},"events":\[/;
+
+/** Half the time of parsing; it runs for every leaf. Nothing is escaped in these bytes, so every quote ends a string. Undefined: parse instead. */
+function termsByScanning(bytes: Buffer): readonly Term[] | undefined {
+  const text = bytes.toString('latin1');
+  const match = BEGINNING.exec(text);
+  if (match === null) return undefined;
+  const [beginning, actor, correlation, stream] = match as unknown as readonly [string, string, string, string];
+  const terms: Term[] = [
+    { type: 'stream', value: stream },
+    { type: 'actor', value: actor },
+    { type: 'correlation', value: correlation },
+  ];
+  const stories = new Set<string>();
+  for (let at = text.indexOf(STORY, beginning.length); at >= 0; at = text.indexOf(STORY, at)) {
+    const start = at + STORY.length;
+    at = text.indexOf('"', start);
+    const story = text.slice(start, at);
+    if (!PLAIN.test(story)) return undefined;
+    stories.add(story);
+  }
+  for (const value of stories) terms.push({ type: 'story', value });
+  return terms;
+}
+
+/** By the letter; the spec holds the quick way to it. */
+export function termsByParsing(bytes: Buffer): readonly Term[] {
   const leaf = object(parsed(bytes));
   const found = new Map<string, Term>();
   const add = (type: TermType, value: unknown): void => {

@@ -1,5 +1,8 @@
 import fc from 'fast-check';
 import { writtenHistory } from '../testing/histories.js';
+import { canonicalJson, type Json } from '#lib/canonical';
+import type { Leaf } from '../leaf.js';
+import { termsByParsing } from './leaf-terms.js';
 import { leafHash, rootOf } from '../tlog/index.js';
 import { Auditor } from '../auditor.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
@@ -130,6 +133,30 @@ describe('The terms of a leaf', () => {
         if (terms.get('story') === 'the-tower') seen++;
       }
     expect(seen).toBeGreaterThan(50);
+  });
+
+  it('are read quickly just as by parsing, whatever the names hold', async () => {
+    const { log } = await writtenHistory(4, 4, 1);
+    const store = new MemoryAuditStore();
+    await new Auditor({ log, store, timers: { after: () => () => undefined } }).catchUp(0);
+    const leaves = (store.trees.get('p0')?.leaves ?? []).map(({ bytes }) => bytes);
+    expect(leaves.length).toBeGreaterThan(10);
+    for (const bytes of leaves) expect(termsOfLeaf(bytes)).toEqual(termsByParsing(bytes));
+    const name = fc.oneof(
+      fc.string({ maxLength: 8 }),
+      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.constantFrom('"storyId":"x"', '\\', 'ß', ''),
+    );
+    const some = leaves.find((bytes) => bytes.includes('"storyId"')) as Buffer;
+    fc.assert(
+      fc.property(name, name, name, fc.array(name, { maxLength: 3 }), (actor, correlationId, passage, stories) => {
+        const leaf = JSON.parse(some.toString()) as Leaf;
+        const role = leaf.actor?.role ?? '';
+        const events = stories.map((storyId) => ({ passage, storyId, type: 'ChoiceMade', v: 1 }));
+        const bytes = Buffer.from(canonicalJson({ ...leaf, actor: { id: actor, role }, correlationId, events } as unknown as Json));
+        expect(termsOfLeaf(bytes)).toEqual(termsByParsing(bytes));
+      }),
+    );
   });
 
   it('of bytes that are no leaf are none', () => {
