@@ -110,7 +110,8 @@ describe('the access log', () => {
 
   test('refuses what the store does not take, keeps nothing of it, and goes on with the next', async () => {
     const store = new MemoryAuditStore();
-    const log = new AccessLog({ store, logId: LOG_ID, timers: new HandTimers() });
+    const told: string[] = [];
+    const log = new AccessLog({ store, logId: LOG_ID, timers: new HandTimers(), onRefusing: (problem) => told.push(problem) });
     await log.record(access());
     const transact = store.transact.bind(store);
     store.transact = (name, work) =>
@@ -119,6 +120,8 @@ describe('the access log', () => {
         throw new Error('the connection ended');
       });
     await expect(log.record(access(), access())).rejects.toThrow(AccessNotRecorded);
+    await expect(log.record(access())).rejects.toThrow(AccessNotRecorded);
+    expect(told).toEqual(['the connection ended']);
     store.transact = transact;
     await log.record(access({ outcome: 'FORBIDDEN' }));
     expect((await entriesOf(store)).map(({ outcome }) => outcome)).toEqual(['ok', 'FORBIDDEN']);

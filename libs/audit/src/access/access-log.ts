@@ -28,6 +28,8 @@ export interface AccessLogOptions {
   readonly timers: Timers;
   /** Told of a tree that contradicts itself: a person has to look. */
   readonly onStopped?: (error: AuditStopped) => void;
+  /** Told when entries begin to be refused, not of each: from then on staff get no answers. */
+  readonly onRefusing?: (problem: string) => void;
 }
 
 /**
@@ -41,6 +43,7 @@ export class AccessLog {
   private growth: TreeGrowth | undefined;
   private draining: Promise<void> | undefined;
   private opened = false;
+  private refusing = false;
 
   constructor(private readonly options: AccessLogOptions) {}
 
@@ -79,11 +82,16 @@ export class AccessLog {
       const batch = this.next();
       try {
         await this.append(batch.map(({ access }) => access));
+        this.refusing = false;
         for (const one of batch) one.done();
       } catch (error) {
         this.growth = undefined;
         this.opened = false;
-        if (error instanceof AuditStopped) this.options.onStopped?.(error);
+        if (!this.refusing) {
+          if (error instanceof AuditStopped) this.options.onStopped?.(error);
+          else this.options.onRefusing?.(errorText(error));
+        }
+        this.refusing = true;
         const failure = new AccessNotRecorded(`the access log cannot be written: ${errorText(error)}`, { cause: error });
         for (const one of batch) one.failed(failure);
       }
