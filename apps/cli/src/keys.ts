@@ -3,6 +3,7 @@ import { action, noted, type Cli, type Ending } from './cli.js';
 import { connect, connecting, type ConnectionOptions } from './connection.js';
 import { EXIT } from './exit-codes.js';
 import { kekCommands } from './keys-kek.js';
+import { signingCommands } from './keys-signing.js';
 import { json, oneLine } from './layout.js';
 import type { AuditLogs } from './audit-types.js';
 
@@ -16,6 +17,7 @@ export function keyCommands(program: Command, cli: Cli, ending: Ending): void {
       "Role compliance. Hand it out by another way than the exports; `fabula audit verify --key` takes it. The private key never leaves the server's data directory.",
   }).action(action(ending, (options: Options) => show(cli, options)));
   kekCommands(group, cli, ending);
+  signingCommands(group, cli, ending);
 }
 
 async function show(cli: Cli, options: Options): Promise<number> {

@@ -106,6 +106,7 @@ export class FabulaNode {
     this.compliance = new Compliance(this);
     this.compliance.register(eraseWork(privacy));
     this.compliance.register(rotateKekWork(privacy));
+    this.compliance.register(audit.keys.rotateWork());
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     const alarm = alarmOf(metrics, logger);

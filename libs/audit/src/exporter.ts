@@ -13,7 +13,8 @@ export interface ExporterOptions {
   readonly store: AuditStore;
   readonly logId: LogId;
   readonly partitions: number;
-  readonly signer: NoteSigner;
+  /** The current key, and while both sign the one before it; asked for each bundle. */
+  readonly signer: NoteSigner | (() => Promise<readonly NoteSigner[]>);
   readonly clock: Clock;
   readonly ids: Ids;
   /** Where finished bundles lie, readable by their owner alone. */
@@ -199,7 +200,9 @@ export class Exporter {
     plan: ExportPlan,
     progress: (leaves: number) => Promise<void>,
   ): Promise<{ bytes: number; sha256: string }> {
-    const { store, logId, signer } = this.options;
+    const { store, logId } = this.options;
+    const [signer, previousSigner] = typeof this.options.signer === 'function' ? await this.options.signer() : [this.options.signer];
+    if (signer === undefined) throw new RangeError('there is no key to sign with');
     const policy = await this.options.policy?.();
     const digest = createHash('sha256');
     let bytes = 0;
@@ -209,6 +212,7 @@ export class Exporter {
         store,
         logId,
         signer,
+        ...(previousSigner === undefined ? {} : { previousSigner }),
         id: job.id,
         createdAt: job.requestedAt,
         plan,

@@ -33,8 +33,9 @@ export {
 export type { ExportJob, ExportKeeper, ExportRange, ExportState, ExportWish } from './export-job.js';
 export { termsOfLeaf, type Term, type TermType } from './terms/index.js';
 export { makeNextKey, nextKeyFile, openSigningKey, openSigningKeys, settleSigningKeys, SigningKeyUnusable } from './keys/signing-key.js';
-export { announceKey, KeyRefused, trustOf, type KeptKey, type TreeSizes } from './keys/kept-keys.js';
-export { DEFAULT_OVERLAP_MS, type SigningKeys } from './keys/notary-keys.js';
+export { announceKey, KeyRefused } from './keys/announce-key.js';
+export { trustOf, type KeptKey, type TreeSizes } from './keys/kept-keys.js';
+export { DEFAULT_OVERLAP_MS, signersAt, type SigningKeys } from './keys/notary-keys.js';
 export { DirectoryNoteKeeper, type NoteKeeper } from './note-keeper.js';
 export { DEFAULT_INTERVAL_MS, DEFAULT_REPUBLISH_MS, Notary, originOf, type NotaryOptions, type NotaryStatus } from './notary.js';
 export type { RootLeaf } from './root-leaf.js';

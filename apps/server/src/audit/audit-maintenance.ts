@@ -34,7 +34,8 @@ interface AuditMaintenanceOptions {
   readonly releases: Releases;
   readonly store: AuditStore;
   readonly keeper: NoteKeeper;
-  readonly verifierKey: string;
+  /** The verifier key, or the trust policy once a key was replaced. */
+  readonly trust: () => Promise<string>;
   readonly logger: Logger;
   /** Lets go of the trees that this process follows, and of what it remembers of them; called again, it follows them anew. */
   readonly following: { leaveAll(): Promise<void>; followAgain(): void };
@@ -65,7 +66,7 @@ export class AuditMaintenance {
    * @throws FabulaError CONFLICT while such work is under way here, or a rebuild in another process
    */
   async startVerification(): Promise<Verification> {
-    const { store, log, releases, keeper, verifierKey } = this.options;
+    const { store, log, releases, keeper, trust } = this.options;
     await this.start(
       'shared',
       async (signal, show) => {
@@ -82,7 +83,7 @@ export class AuditMaintenance {
         show([...at.values()]);
         return verifyStore({
           store,
-          vkey: verifierKey,
+          vkey: await trust(),
           log,
           releases,
           outsideNotes: outside.filter((note) => note !== undefined),

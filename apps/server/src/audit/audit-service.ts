@@ -3,15 +3,12 @@ import type { Pool } from 'pg';
 import {
   AccessLog,
   AccessRecorder,
-  agreeOnKey,
   Auditor,
   DirectoryNoteKeeper,
   Exporter,
   keepingTerms,
-  keptVerifierKey,
   Notary,
   type NoteKeeper,
-  openSigningKey,
   PostgresAuditStore,
   Proofs,
   type ExportJob,
@@ -20,8 +17,9 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { errorText, FabulaError, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
+import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 
 interface Followed {
@@ -47,6 +45,7 @@ interface AuditServiceOptions {
  * So often they look again; until then they stay stopped.
  */
 const LOOK_AGAIN_MS = 30_000;
+const LOOKS_AN_HOUR = 120;
 const RESUME_AGAIN_MS = 2_000;
 /** A record of an unknown envelope may be released any moment; asking costs one query. */
 const LOOK_FOR_RELEASE_MS = 2_000;
@@ -70,9 +69,8 @@ export class AuditService {
     readonly store: PostgresAuditStore,
     readonly notary: Notary,
     readonly exporter: Exporter,
-    /** `name+id+key`: what verifies the notes. */
-    readonly verifierKey: string,
-    private readonly ownKey: string,
+    /** What signs and what verifies the notes. */
+    readonly keys: AuditKeys,
     keeper: NoteKeeper,
     accessLog: AccessLog,
   ) {
@@ -84,24 +82,22 @@ export class AuditService {
       timers: systemTimers,
       onProblem: (problem) => logger.warn({ problem }, 'the access log waits'),
     });
-    this.maintenance = new AuditMaintenance({ pool, log, releases, store, keeper, verifierKey, logger, following: this });
+    this.maintenance = new AuditMaintenance({ pool, log, releases, store, keeper, trust: () => keys.trust(), logger, following: this });
   }
 
   static async open(options: AuditServiceOptions): Promise<AuditService> {
     const { config, pool, log, logId, address, alarm } = options;
     const store = new PostgresAuditStore(pool);
     const keyFile = path.join(config.dataDir, 'audit-signing.key');
-    const signer = await openSigningKey(keyFile, config.auditOrigin);
-    const own = signer.verifier.vkey;
-    if (config.roles.includes('auditor')) await agreeOnKey(pool, logId, own, keyFile);
-    // A process that signs nothing may lack the key: what it verifies, it verifies with the auditors'.
-    const verifierKey = (await keptVerifierKey(pool, logId)) ?? own;
+    const signs = config.roles.includes('auditor');
+    const keys = await AuditKeys.open({ pool, store, logId, file: keyFile, name: config.auditOrigin, signs });
     const keeper = new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId));
     const notary = new Notary({
       store,
       logId,
       partitions: log.partitions,
-      signers: [signer],
+      signers: keys.atStart.signers,
+      reloadKeys: () => keys.reload(),
       terms: keepingTerms(store, logId),
       clock: systemClock,
       timers: systemTimers,
@@ -117,12 +113,13 @@ export class AuditService {
       logId,
       timers: systemTimers,
       onStopped: ({ message }) => alarm(`the access log cannot go on: ${message}`),
+      onRefusing: (problem) => alarm(`the access log cannot be written, so staff get no answers: ${problem}`),
     });
     const exporter = new Exporter({
       store,
       logId,
       partitions: log.partitions,
-      signer,
+      signer: () => keys.signing(),
       clock: systemClock,
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),
@@ -139,7 +136,7 @@ export class AuditService {
           correlationId: null,
         }),
     });
-    return new AuditService(options, store, notary, exporter, verifierKey, own, keeper, accessLog);
+    return new AuditService(options, store, notary, exporter, keys, keeper, accessLog);
   }
 
   follow(partition: number): void {
@@ -219,12 +216,7 @@ export class AuditService {
    * @throws FabulaError CONFLICT when this process has another key than the auditors: nobody could verify what it exports
    */
   async requestExport(ranges: Parameters<Exporter['request']>[0], requestedBy: string, wish: ExportWish): Promise<ExportJob> {
-    const kept = (await keptVerifierKey(this.options.pool, this.options.logId)) ?? this.ownKey;
-    if (kept !== this.ownKey)
-      throw new FabulaError(
-        'CONFLICT',
-        "this process has another signing key than the auditors: order the export at one of those, or copy `audit-signing.key` from the first node's data directory",
-      );
+    await this.keys.signing();
     return this.exporter.request(ranges, requestedBy, wish);
   }
 
@@ -249,9 +241,22 @@ export class AuditService {
     const abort = new AbortController();
     const { signal } = abort;
     const resume = async (): Promise<void> => {
-      for (; !signal.aborted; this.notary.resume()) await pause(systemTimers, LOOK_AGAIN_MS, signal);
+      for (let looked = 1; !signal.aborted; looked++) {
+        await pause(systemTimers, LOOK_AGAIN_MS, signal);
+        this.notary.resume();
+        if (looked % LOOKS_AN_HOUR === 0) await this.keysSettled();
+      }
     };
     this.notaryRun ??= { abort, done: Promise.all([this.notary.run(signal), resume()]).then(() => undefined) };
+  }
+
+  /** The private half of a key that was replaced goes once it signs no more. */
+  private async keysSettled(): Promise<void> {
+    try {
+      await this.keys.reload();
+    } catch (error) {
+      this.options.logger.warn({ error: errorText(error) }, 'the signing keys cannot be settled now; tried again within the hour');
+    }
   }
 
   async stop(): Promise<void> {

@@ -92,7 +92,8 @@ export class AuditController {
         };
       }),
     );
-    return { logId, verifierKey: audit.verifierKey, logs, auditors: audit.status().map(plain), notary: audit.notes().map(plain) };
+    const [verifierKey, trust] = await Promise.all([audit.keys.verifierKey(), audit.keys.trust()]);
+    return { logId, verifierKey, trust, logs, auditors: audit.status().map(plain), notary: audit.notes().map(plain) };
   }
 
   @Get('logs/:log/checkpoint')

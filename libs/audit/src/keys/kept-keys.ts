@@ -1,6 +1,3 @@
-import type { LogId } from '#lib/log';
-import type { AuditStore } from '../audit-store.js';
-import type { LogName } from '../log-name.js';
 import { parseVerifierKey, type TrustedKey } from '../tlog/index.js';
 
 /** Sizes by tree, decimal. */
@@ -18,11 +15,6 @@ export interface KeptKey {
   readonly announcedAt: number;
 }
 
-/** A key cannot follow the current one. */
-export class KeyRefused extends Error {
-  override readonly name = 'KeyRefused';
-}
-
 /** The trust policy that follows from them, the newest key first. @throws MalformedKey */
 export function trustOf(kept: readonly KeptKey[]): readonly TrustedKey[] {
   return kept
@@ -33,38 +25,4 @@ export function trustOf(kept: readonly KeptKey[]): readonly TrustedKey[] {
         : { verifier, until: new Map(Object.entries(until).map(([tree, size]) => [tree, BigInt(size)])) };
     })
     .toReversed();
-}
-
-/**
- * From now on that key signs. In one transaction with the root tree's head locked, under which every note is kept: no note of a larger size
- * can be signed by the old key alone. Done again it changes nothing and answers the same.
- * @throws KeyRefused for a key of another name, or one that was replaced before
- */
-export async function announceKey(options: {
-  readonly store: AuditStore;
-  readonly logId: LogId;
-  readonly vkey: string;
-  readonly now: number;
-}): Promise<KeptKey> {
-  const { store, logId, vkey, now } = options;
-  const { name } = parseVerifierKey(vkey);
-  const trees = (await store.heads()).map(({ log }) => log);
-  await store.open('root', logId);
-  return store.transact('root', async (transaction) => {
-    const kept = await transaction.signingKeys();
-    const current = kept.at(-1);
-    if (current === undefined) throw new KeyRefused('nothing was signed yet: there is no key to replace');
-    if (current.vkey === vkey) return current;
-    if (kept.some((one) => one.vkey === vkey)) throw new KeyRefused('this key was replaced before: make a new one');
-    if (parseVerifierKey(current.vkey).name !== name)
-      throw new KeyRefused(`the key must bear the name ${parseVerifierKey(current.vkey).name}`);
-    const since: Record<string, string> = {};
-    for (const log of new Set<LogName>([...trees, 'root'])) {
-      const note = await transaction.latestNote(log);
-      if (note !== undefined) since[log] = String(note.size);
-    }
-    const next: KeptKey = { vkey, since, until: null, announcedAt: now };
-    await transaction.announceKey(next);
-    return next;
-  });
 }

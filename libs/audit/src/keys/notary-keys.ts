@@ -65,13 +65,19 @@ export class NotaryKeys {
         'copy the signing key from the node where it was made',
       );
     }
-    const before = kept.at(-2);
-    const overlapping = before !== undefined && this.clock.now() - current.announcedAt < this.overlapMs;
-    const previous = overlapping ? this.signer(before.vkey) : undefined;
-    return previous === undefined ? [signer] : [signer, previous];
+    return signersAt(this.keys, kept, this.clock.now(), this.overlapMs);
   }
 
   private signer(vkey: string): NoteSigner | undefined {
     return this.keys.signers.find(({ verifier }) => verifier.vkey === vkey);
   }
+}
+
+/** The keys that sign at that time, the current one first, as far as they are at hand. Before anything was signed: the first one at hand. */
+export function signersAt(keys: SigningKeys, kept: readonly KeptKey[], now: number, overlapMs = DEFAULT_OVERLAP_MS): readonly NoteSigner[] {
+  const current = kept.at(-1);
+  if (current === undefined) return keys.signers.slice(0, 1);
+  const wanted = [current, now - current.announcedAt < overlapMs ? kept.at(-2) : undefined].map((key) => key?.vkey);
+  const signers = wanted.map((vkey) => keys.signers.find(({ verifier }) => verifier.vkey === vkey));
+  return signers[0] === undefined ? [] : signers.filter((signer) => signer !== undefined);
 }

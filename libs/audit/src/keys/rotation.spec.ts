@@ -15,7 +15,8 @@ import {
   type NoteSigner,
 } from '../tlog/index.js';
 import { verifyStore } from '../verify-store.js';
-import { announceKey, KeyRefused, trustOf } from './kept-keys.js';
+import { announceKey, KeyRefused } from './announce-key.js';
+import { trustOf } from './kept-keys.js';
 
 const noTimers: Timers = { after: () => () => undefined };
 const [older, newer, third] = [1, 2, 3].map(() => generateSigner('fabula.test/audit')) as [NoteSigner, NoteSigner, NoteSigner];

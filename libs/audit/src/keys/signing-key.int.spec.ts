@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DirectoryNoteKeeper } from '../note-keeper.js';
-import { KeyRefused } from './kept-keys.js';
+import { KeyRefused } from './announce-key.js';
 import { makeNextKey, nextKeyFile, openSigningKey, openSigningKeys, settleSigningKeys, SigningKeyUnusable } from './signing-key.js';
 
 describe('the signing key', () => {
@@ -36,12 +36,12 @@ describe('the signing key', () => {
 
   it('is followed by the one that was made beside it: both are kept while both sign, then only what verifies the old one', async () => {
     const file = path.join(directory, 'audit-signing.key');
-    await expect(makeNextKey(file, 'fabula.test')).rejects.toThrow(KeyRefused);
+    await expect(makeNextKey(file)).rejects.toThrow(KeyRefused);
     const first = await openSigningKey(file, 'fabula.test');
-    const next = await makeNextKey(file, 'fabula.test');
+    const next = await makeNextKey(file);
     expect(nextKeyFile(file)).toBe(path.join(directory, 'audit-signing.next.key'));
     expect((await stat(nextKeyFile(file))).mode & 0o777).toBe(0o600);
-    await expect(makeNextKey(file, 'fabula.test')).rejects.toThrow(/already/);
+    await expect(makeNextKey(file)).rejects.toThrow(/already/);
     const vkeys = async (): Promise<string[][]> => {
       const { signers, former } = await openSigningKeys(file, 'fabula.test');
       return [signers.map(({ verifier }) => verifier.vkey), former.map(({ vkey }) => vkey)];

@@ -3,7 +3,8 @@ import { link, mkdir, open, readFile, rename, rm, stat, unlink } from 'node:fs/p
 import path from 'node:path';
 import { errorCode, errorText } from '#lib/platform';
 import { generateSigner, parseSignerKey, parseVerifierKey, type NoteSigner, type NoteVerifier } from '../tlog/index.js';
-import { KeyRefused, type KeptKey } from './kept-keys.js';
+import { KeyRefused } from './announce-key.js';
+import type { KeptKey } from './kept-keys.js';
 import { DEFAULT_OVERLAP_MS, type SigningKeys } from './notary-keys.js';
 
 /*
@@ -48,8 +49,9 @@ export async function openSigningKeys(file: string, name: string): Promise<Signi
 }
 
 /** Makes the key that is to follow. @throws KeyRefused when there is one already, or no key to follow */
-export async function makeNextKey(file: string, name: string): Promise<NoteSigner> {
-  if ((await read(file)) === undefined) throw new KeyRefused(`there is no ${file}: this is not the data directory of a process that signs`);
+export async function makeNextKey(file: string): Promise<NoteSigner> {
+  const name = (await read(file))?.signers[0]?.name;
+  if (name === undefined) throw new KeyRefused(`there is no ${file}: this is not the data directory of a process that signs`);
   const next = nextKeyFile(file);
   if ((await read(next)) !== undefined) throw new KeyRefused(`${next} is there already: it was made for a rotation that is not over`);
   const made = await create(next, generateNamed(name));

@@ -4,7 +4,9 @@ import { planExport, writeBundle, type PlanOptions } from '../bundle/write-bundl
 import type { ExportRange } from '../export-job.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { Notary } from '../notary.js';
-import { generateSigner, type NoteSigner } from '../tlog/index.js';
+import { announceKey } from '../keys/announce-key.js';
+import { trustOf } from '../keys/kept-keys.js';
+import { formatTrust, generateSigner, type NoteSigner } from '../tlog/index.js';
 import { keepingTerms } from '../terms/keep-terms.js';
 import { history, random, type History } from './histories.js';
 
@@ -18,6 +20,10 @@ export interface Audited<Store extends AuditStore> extends History {
   /** Writes batches, audits them and signs. */
   round(batches: number): Promise<void>;
   sign(): Promise<void>;
+  /** From now on another key signs, beside the one before it. */
+  rotate(): Promise<void>;
+  /** What verifies the notes: the keys with their limits. */
+  trust(): Promise<string>;
   bundle(ranges?: readonly ExportRange[], signer?: NoteSigner, more?: PlanOptions): Promise<Buffer>;
 }
 
@@ -35,7 +41,9 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
   const clock = { now: () => (now += 1 + next(1000)) };
   const terms = keepingTerms(store, logId);
   let auditor = new Auditor({ log: made.log, store, timers: noTimers });
-  let notary = new Notary({ store, logId, partitions, signers: [testSigner], clock, timers: noTimers, terms });
+  const signers = [testSigner];
+  const notaryOf = (): Notary => new Notary({ store, logId, partitions, signers: [...signers], clock, timers: noTimers, terms });
+  let notary = notaryOf();
   const sign = async (): Promise<void> => {
     await notary.sign();
     const problem = notary.status().find((status) => status.problem !== undefined);
@@ -47,18 +55,28 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
     logId,
     partitions,
     sign,
+    async rotate() {
+      const made = generateSigner(testSigner.name);
+      signers.unshift(made);
+      await announceKey({ store, logId, vkey: made.verifier.vkey, now: clock.now() });
+      notary = notaryOf();
+    },
+    async trust() {
+      const kept = trustOf(await store.signingKeys(logId));
+      return kept.length === 0 ? testSigner.verifier.vkey : formatTrust(kept);
+    },
     async round(batches) {
       for (let i = 0; i < batches; i++) {
         await made.writer.batch(1 + next(9));
         if (next(3) === 0) auditor = new Auditor({ log: made.log, store, timers: noTimers });
         if (next(2) === 0) await auditor.catchUp(next(partitions));
-        if (next(8) === 0) notary = new Notary({ store, logId, partitions, signers: [testSigner], clock, timers: noTimers, terms });
+        if (next(8) === 0) notary = notaryOf();
         if (next(6) === 0) await sign();
       }
       for (let partition = 0; partition < partitions; partition++) await auditor.catchUp(partition);
       await sign();
     },
-    bundle: (ranges, signer = testSigner, more = {}) =>
+    bundle: (ranges, signer = signers[0] ?? testSigner, more = {}) =>
       bundleOf({ store, logId, partitions }, { ...(ranges === undefined ? {} : { ranges }), signer, more, createdAt: now }),
   };
 }

@@ -60,6 +60,12 @@ describe('the keys that are trusted', () => {
     );
   });
 
+  it('are read from a C2SP tlog-policy, past what it says of addresses and witnesses', () => {
+    const policy = `log ${newer.verifier.vkey} https://log.example/p0\nwitness w1 ${older.verifier.vkey} https://w.example\ngroup g any w1\nquorum g\n`;
+    expect(formatTrust(parseTrust(policy))).toBe(`log ${newer.verifier.vkey}\n`);
+    expect(() => parseTrust('quorum none\n')).toThrow(/names no key/);
+  });
+
   it('are refused in any other form, with the line', () => {
     const [a, b] = [newer.verifier.vkey, older.verifier.vkey];
     const stranger = generateSigner('another/name').verifier.vkey;

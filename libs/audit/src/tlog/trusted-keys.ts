@@ -7,7 +7,8 @@ import { parseDecimal } from './strict.js';
  *   log <vkey>
  *   log-until <vkey> p0=1204 p1=977 root=2310
  * A key with limits was replaced: alone it counts only for notes of those trees up to those sizes, since whoever has it may go on signing.
- * A date would not do: whoever signs chooses the time. Lines that begin with # and empty lines say nothing.
+ * A date would not do: whoever signs chooses the time. Lines that begin with # and empty lines say nothing. Without `log-until` lines it is a
+ * C2SP tlog-policy, whose words about witnesses are for whoever checks those.
  */
 
 export interface TrustedKey {
@@ -17,6 +18,7 @@ export interface TrustedKey {
 }
 
 export const MAX_TRUST_BYTES = 1_000_000;
+const OTHERS = /^(?:witness|group|quorum) /;
 const LIMIT = /^(root|access|p(?:0|[1-9][0-9]{0,3}))=(0|[1-9][0-9]{0,18})$/;
 
 export class MalformedTrust extends Error {
@@ -29,10 +31,11 @@ export function parseTrust(text: string): readonly TrustedKey[] {
   if (!/[\n ]/.test(text)) return [{ verifier: parseVerifierKey(text) }];
   const keys: TrustedKey[] = [];
   text.split('\n').forEach((line, at) => {
-    if (line === '' || line.startsWith('#')) return;
+    if (line === '' || line.startsWith('#') || OTHERS.test(line)) return;
     const [word, vkey = '', ...limits] = line.split(' ');
-    if ((word !== 'log' || limits.length > 0) && word !== 'log-until')
-      throw new MalformedTrust(`line ${at + 1} is neither "log <vkey>" nor "log-until <vkey> <tree>=<size> …"`);
+    // C2SP lets the address of the log follow.
+    if ((word !== 'log' || limits.length > 1 || limits[0]?.includes('://') === false) && word !== 'log-until')
+      throw new MalformedTrust(`line ${at + 1} is neither "log <vkey> [<url>]" nor "log-until <vkey> <tree>=<size> …"`);
     const verifier = parseVerifierKey(vkey);
     if (keys.some((known) => known.verifier.vkey === vkey)) throw new MalformedTrust(`line ${at + 1} names a key twice`);
     if (keys.some((known) => known.verifier.name !== verifier.name)) throw new MalformedTrust(`line ${at + 1} names a key of another log`);
