@@ -240,6 +240,50 @@ describe('compliance', () => {
     expect((await readFile(file)).equals(bundle)).toBe(false);
   });
 
+  test('an export of one playthrough, actor, story, correlation or time shows all of it, continues an earlier one, and a leaf held back is named', async () => {
+    const { hits } = await search(`correlationId=${ours}`);
+    const actor = hits[0]?.leaf.actor?.id as string;
+    const { verifierKey } = await trees();
+    const exported = async (wish: object): Promise<{ id: string; file: string }> => {
+      const { status, body } = await compliance.rest('POST', '/audit/exports', wish);
+      expect(status).toBe(202);
+      const { id } = body as { id: string };
+      await eventually(async () => {
+        const now = await get<{ state: string; error: string | null }>(`/audit/exports/${id}`);
+        if (now.state === 'failed') throw new Error(String(now.error));
+        return now.state === 'done' ? now : undefined;
+      }, 'the filtered export is done');
+      const answer = await fetch(`${server.url}/audit/exports/${id}/download`, {
+        headers: { authorization: `Bearer ${compliance.token}` },
+      });
+      const file = path.join(folder, `${id}.tar`);
+      await writeFile(file, Buffer.from(await answer.arrayBuffer()));
+      return { id, file };
+    };
+    const played = acknowledged.filter(({ playthrough }) => playthrough.id === playthroughId).length;
+    const start = new Date(0).toISOString();
+    for (const [filter, least] of [
+      [{ playthroughId }, played],
+      [{ actor }, 2],
+      [{ correlationId: ours }, 1],
+      [{ storyId: 'the-cloakroom' }, 2],
+      [{ from: start }, acknowledged.length],
+    ] as const) {
+      const { id, file } = await exported({ filter });
+      const report = await verifyBundle(file, { vkey: verifierKey });
+      expect([filter, report.findings]).toEqual([filter, []]);
+      expect(report.trees.reduce((sum, { shown }) => sum + shown, 0)).toBeGreaterThanOrEqual(least);
+      if (!('actor' in filter)) continue;
+      const tampered = Buffer.from(String((await readFile(file)).toString('latin1')).replace('"actor":{"id"', '"actor":{"iD"'), 'latin1');
+      await writeFile(file, tampered);
+      expect((await verifyBundle(file, { vkey: verifierKey })).findings[0]).toMatchObject({ kind: 'LEAF' });
+      const continued = await exported({ filter, since: id });
+      expect((await verifyBundle(continued.file, { vkey: verifierKey })).findings).toEqual([]);
+    }
+    for (const body of [{ filter: {} }, { filter: { actor, storyId: 'x' } }, { filter: { actor }, since: randomUUID() }])
+      expect((await compliance.rest('POST', '/audit/exports', body)).status).toBe(400);
+  });
+
   test('an export of a range holds that range; one that is not there, or not one’s own to name, is refused', async () => {
     const wrong: readonly object[] = [
       { ranges: [] },
