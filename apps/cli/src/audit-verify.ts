@@ -18,6 +18,7 @@ import { keyOf, textOf } from './trusted-keys.js';
 export interface VerifyCommand {
   readonly key?: string;
   readonly previous?: readonly string[];
+  readonly terms?: true;
   readonly json?: true;
 }
 
@@ -28,7 +29,7 @@ export async function verify(cli: Cli, bundle: string, options: VerifyCommand): 
   const previousNotes = await Promise.all((options.previous ?? []).map((file) => textOf(file)));
   let report: BundleReport;
   try {
-    report = await verifyBundle(bundle, { ...(vkey === undefined ? {} : { vkey }), previousNotes });
+    report = await verifyBundle(bundle, { ...(vkey === undefined ? {} : { vkey }), previousNotes, deriveTerms: options.terms === true });
   } catch (error) {
     if (error instanceof MalformedKey || error instanceof MalformedTrust) throw wrongUsage(`The key cannot be used: ${error.message}`);
     if (error instanceof MalformedNote) throw wrongUsage(`The earlier note cannot be used: ${error.message}`);

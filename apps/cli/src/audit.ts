@@ -25,6 +25,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--store', 'instead of a file: let the server check its whole store against its log and notes')
         .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it or a trust policy')
         .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
+        .option('--terms', 'also derive the terms of trees that are shown whole anew: what filtered exports rest on')
         .option('--json', 'for programs'),
     ),
     {
@@ -36,7 +37,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
   ).action(
     action(ending, (bundle: string | undefined, options: VerifyCommand & ConnectionOptions & { readonly store?: true }) => {
       if (options.store === true) {
-        if (bundle !== undefined || options.key !== undefined || options.previous !== undefined)
+        if (bundle !== undefined || options.key !== undefined || options.previous !== undefined || options.terms === true)
           throw wrongUsage('--store stands alone: the server checks against its own key, notes and log.');
         return verifyStored(cli, options);
       }

@@ -89,9 +89,10 @@ export function parseRedacted(line: Buffer): { readonly hash: Buffer; readonly i
   return match === null ? undefined : { hash: Buffer.from(match[1] as string, 'hex'), index: BigInt(match[2] as string) };
 }
 
-/** A policy for a log that nobody witnesses. */
-export function plainPolicy(vkey: string): string {
-  return `log ${vkey}\nquorum none\n`;
+/** A policy for a log that nobody witnesses; `trust`: what is known of replaced keys, for people, since C2SP has no limits of keys. */
+export function plainPolicy(vkey: string, trust = ''): string {
+  const replaced = trust.split('\n').filter((line) => line.startsWith('log-until '));
+  return `log ${vkey}\n${replaced.map((line) => `# ${line}\n`).join('')}quorum none\n`;
 }
 
 /** The text that MANIFEST.note signs. */

@@ -1,4 +1,5 @@
 import { checkInclusion, cover, Frontier, leafHash, leafIndex, type CheckpointNote, type Hash } from '../tlog/index.js';
+import { TermTree } from '../terms/index.js';
 import { parseRedacted, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
 import type { BundleNotes } from './bundle-notes.js';
 import { checkTimeFilter } from './check-time-filter.js';
@@ -36,6 +37,8 @@ export interface TreeCheckOptions {
   readonly proof: TreeProof;
   /** Notes that the bundle's reader kept. */
   readonly previous: readonly string[];
+  /** Whether the terms of a tree that is shown whole are derived anew. */
+  readonly deriveTerms: boolean;
 }
 
 /** One tree of a bundle: its lines in order, then its proofs. */
@@ -45,6 +48,7 @@ export class TreeCheck {
   private readonly sequence: LeafSequence;
   private readonly kept: KeptRoots;
   private readonly terms: TermFilterCheck | undefined;
+  private readonly derived: TermTree | undefined;
   private shown = 0;
 
   /** @throws Malformed for a filtered tree that cannot be checked at all */
@@ -61,6 +65,8 @@ export class TreeCheck {
     this.sequence = new LeafSequence(findings, tree.tree, description.logId, from, before, filter?.kind !== 'term');
     this.kept = new KeptRoots(notes, tree.tree, previous);
     if (this.frontier !== undefined) this.kept.passed(this.frontier);
+    if (options.deriveTerms && filter === undefined && from === 0n && to === note?.size && partition(tree.tree))
+      this.derived = new TermTree();
     if (filter?.kind !== 'term') return;
     if (proof.terms === undefined) throw new Malformed(`${tree.tree} is filtered by a term, but its proof says nothing of summaries`);
     this.terms = new TermFilterCheck(findings, tree.tree, filter.term, { from, to }, note?.size ?? to, proof.terms);
@@ -80,6 +86,7 @@ export class TreeCheck {
     if (redacted === undefined) {
       hash = this.sequence.next(bytes, at);
       this.shown++;
+      this.derived?.append(bytes, hash);
       this.terms?.shown(this.sequence.placed, bytes, hash, at);
     } else {
       hash = redacted.hash;
@@ -110,6 +117,7 @@ export class TreeCheck {
         where: this.where,
       });
       this.terms?.end(this.signedTerms(), this.where);
+      if (complete) this.compareTerms();
       const { filter } = description;
       if (filter?.kind === 'time' && complete) checkTimeFilter(findings, filter, tree, note.size, this.sequence, this.where);
     }
@@ -163,8 +171,19 @@ export class TreeCheck {
     if (!proved || !same) findings.add('ROOT', `the note of ${tree.tree} is not the one in the root tree`, this.where);
   }
 
+  /** A signer may lie about terms as about anything else; only whoever has all leaves can tell. */
+  private compareTerms(): void {
+    const { findings, tree } = this.options;
+    const signed = this.signedTerms();
+    if (this.derived === undefined || signed === undefined || signed.equals(this.derived.root())) return;
+    findings.add('TERMS', `the leaves of ${tree.tree} do not give the terms that were signed with its note`, this.where);
+  }
+
   private signedTerms(): Hash | undefined {
     const { inRoot } = this.options.proof;
     return inRoot === null ? undefined : readRootLeaf(Buffer.from(inRoot.leaf, 'utf8'))?.terms;
   }
 }
+
+/** Only trees of partitions have terms. */
+const partition = (tree: string): boolean => tree.startsWith('p');

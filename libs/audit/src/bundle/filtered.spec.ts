@@ -267,11 +267,31 @@ describe('a filtered export', () => {
       );
       const bundle = pack(withManifest(tampered, testSigner));
       expect((await verify(bundle)).notShown.join()).toContain('no other history');
+      expect((await verify(bundle, { vkey, deriveTerms: true })).findings).toEqual([]);
       const kept = (await history.store.latestNote('root', history.logId))?.note as string;
       expect((await verify(bundle, { vkey, previousNotes: [kept] })).findings[0]).toMatchObject({
         kind: 'TRUNCATION',
         where: { tree: 'root' },
       });
+    });
+
+    it('lied about by the signer: whoever is shown all leaves can tell', async () => {
+      const whole = await unpack(await history.bundle([{ log: 'p0', from: 0n }]));
+      const options = { vkey, deriveTerms: true };
+      expect((await verify(pack(whole), options)).findings).toEqual([]);
+      let leaf = '';
+      const lied = withFile(whole, 'data/p0/proof.json', (text) => {
+        const proof = JSON.parse(text) as TreeProof;
+        leaf = JSON.stringify({ ...(JSON.parse(proof.inRoot?.leaf ?? '') as RootLeaf), terms: terms.toString('hex') });
+        return JSON.stringify({ ...proof, inRoot: { index: '0', leaf, hashes: [] } });
+      });
+      const root = { origin: `${testSigner.name}/${history.logId}/root`, size: treeSize(1) };
+      const signed = withFile(lied, 'data/root-checkpoint', () =>
+        signCheckpointNote({ ...root, root: leafHash(Buffer.from(leaf)) }, testSigner),
+      );
+      const bundle = pack(withManifest(signed, testSigner));
+      expect((await verify(bundle)).findings).toEqual([]);
+      expect((await verify(bundle, options)).findings).toMatchObject([{ kind: 'TERMS', where: { tree: 'p0' } }]);
     });
 
     it('or cut short, or left out: it is not in form, or blocks lack theirs', async () => {

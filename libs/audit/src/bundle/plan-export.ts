@@ -98,7 +98,7 @@ function wholeBlocks({ from, to }: Range, size: bigint): Range {
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 /** The newest note that the root note covers; the very newest may be a moment ahead of it. */
-async function newestInRoot(store: AuditStore, logId: LogId, log: LogName, rootSize: bigint): Promise<KeptNote | undefined> {
+export async function newestInRoot(store: AuditStore, logId: LogId, log: LogName, rootSize: bigint): Promise<KeptNote | undefined> {
   const newest = await store.latestNote(log, logId);
   if (newest === undefined || (newest.rootIndex ?? 0n) < rootSize) return newest;
   let found: KeptNote | undefined;

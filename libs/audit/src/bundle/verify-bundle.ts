@@ -31,6 +31,8 @@ export interface VerifyOptions {
   readonly vkey?: string;
   /** Signed notes that were kept from earlier: the bundle must continue them. */
   readonly previousNotes?: readonly string[];
+  /** Derives the terms of trees that are shown whole anew, which takes half as long again: a signer may have lied about them. */
+  readonly deriveTerms?: boolean;
 }
 
 export interface BundleReport {
@@ -61,7 +63,7 @@ export type BundleSource = string | AsyncIterable<Uint8Array>;
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions = {}): Promise<BundleReport> {
   const trusted = options.vkey === undefined ? undefined : parseTrust(options.vkey);
-  const verification = new Verification(trusted, options.previousNotes ?? []);
+  const verification = new Verification(trusted, options.previousNotes ?? [], options.deriveTerms ?? false);
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 18 }) : source;
   await verification.run(input);
   return verification.report();
@@ -78,6 +80,7 @@ class Verification {
   constructor(
     private readonly trusted: readonly TrustedKey[] | undefined,
     private readonly previous: readonly string[],
+    private readonly deriveTerms: boolean,
   ) {}
 
   async run(input: AsyncIterable<Uint8Array>): Promise<void> {
@@ -112,14 +115,14 @@ class Verification {
 
   /** One tree's leaves, as many files as there are. */
   private async tree(members: Members, notes: BundleNotes, rootNote: CheckpointNote | undefined, tree: ExportedTree): Promise<void> {
-    const { findings, previous } = this;
+    const { findings, previous, deriveTerms } = this;
     const where = { file: `data/${tree.tree}/checkpoint`, tree: tree.tree };
     const text = await this.small(await members.take(where.file));
     if (tree.origin !== notes.origin(tree.tree)) findings.add('SIGNATURE', `${tree.origin} is not the origin of ${tree.tree}`, where);
     const note = notes.open(text, tree.tree, where);
     const proof = readTreeProof(await this.small(await members.take(`data/${tree.tree}/proof.json`)));
     const description = this.description as ExportDescription;
-    const check = new TreeCheck({ findings, notes, description, tree, note, rootNote, proof, previous });
+    const check = new TreeCheck({ findings, notes, description, tree, note, rootNote, proof, previous, deriveTerms });
     let place: Place = { file: members.current, tree: tree.tree };
     for (let n = 0; ; n++) {
       const summaries = check.filteredByTerm ? await members.takeIf(termsFile(tree.tree, n)) : undefined;

@@ -49,8 +49,9 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
     await options.write(tarMember(name, content));
   };
   await member('bagit.txt', Buffer.from(BAGIT));
-  await member('data/export.json', json(await describe(options)));
-  await member('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(signer.verifier.vkey)));
+  const description = await describe(options);
+  await member('data/export.json', json(description));
+  await member('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
   await member('data/root-checkpoint', Buffer.from(plan.root.note));
   await member('data/root-consistency.json', json({ previous: await continuation(store, plan.root, plan.rootPrevious) }));
   let leaves = 0;
