@@ -113,7 +113,7 @@ export interface AuditStore {
   /** The shortest run of leaves of a tree that holds every one with from ≤ time < to; undefined when there is none. */
   timeSpan(log: LogName, from: number, to: number): Promise<{ readonly from: bigint; readonly to: bigint } | undefined>;
   latestNote(log: LogName, logId: LogId): Promise<KeptNote | undefined>;
-  /** The newest note of each tree that there is and that has one. */
+  /** The newest note of each tree that has one, whether the tree is there or just being rebuilt. */
   latestNotes(logId: LogId): Promise<readonly KeptNote[]>;
   /** Notes of that tree with size > above, smallest first, at most `limit`. */
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;

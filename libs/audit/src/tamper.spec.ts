@@ -1,7 +1,7 @@
 import { isLong } from '../../../test/support/requirement.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { MemoryAuditStore } from './memory/memory-audit-store.js';
-import { audited, streamed, testSigner } from './testing/audited.js';
+import { audited, streamed } from './testing/audited.js';
 import { describeTampering, type Attacker } from './testing/tamper-suite.js';
 import { TreeGrowth } from './tree-growth.js';
 import { leafHash } from './tlog/index.js';
@@ -50,25 +50,31 @@ describeTampering('a store in memory', async (seed) => {
 });
 
 describe('honest histories', () => {
-  const histories = isLong ? 10_000 : 1_000;
-  it(`raise no alarm in ${histories} random ones, through restarts and rebuilds, on store and on export`, async () => {
+  const histories = isLong ? 10_000 : 300;
+  it(`raise no alarm in ${histories} random ones, through restarts, rebuilds and changes of the signing key, on store and on export`, async () => {
     const alarms: unknown[] = [];
     let leaves = 0;
+    let rotations = 0;
     for (let seed = 0; seed < histories; seed++) {
       const partitions = 1 + (seed % 3);
       const history = audited(seed, { partitions });
       await history.round(1 + (seed % 4));
       if (seed % 5 === 0) await history.store.forget(`p${seed % partitions}`);
       if (seed % 7 === 0) await history.store.forget('root');
+      if (seed % 11 === 0 && (await history.store.signingKeys(history.logId)).length > 0) {
+        await history.rotate();
+        rotations++;
+      }
       await history.round(1 + (seed % 3));
+      const vkey = await history.trust();
       const outsideNotes = history.store.keptNotes.map(({ note }) => note);
-      const store = await verifyStore({ store: history.store, vkey: testSigner.verifier.vkey, log: history.log, outsideNotes });
+      const store = await verifyStore({ store: history.store, vkey, log: history.log, outsideNotes });
       const { size } = await history.store.open('p0', history.logId);
       const from = size === 0n ? 0n : BigInt(seed) % size;
       const ranges = seed % 2 === 0 && size > 0n ? [{ log: 'p0' as const, from }] : undefined;
       const bundle = await history.bundle(ranges ?? (await everythingSigned(history)));
       const file = await verifyBundle(streamed(bundle, 5000), {
-        vkey: testSigner.verifier.vkey,
+        vkey,
         previousNotes: ranges === undefined ? outsideNotes : [],
       });
       leaves += store.trees.reduce((sum, tree) => sum + tree.leaves, 0);
@@ -76,6 +82,7 @@ describe('honest histories', () => {
     }
     expect(alarms).toEqual([]);
     expect(leaves).toBeGreaterThan(histories * 5);
+    expect(rotations).toBeGreaterThan(histories / 20);
   });
 });
 

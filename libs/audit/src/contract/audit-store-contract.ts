@@ -97,9 +97,7 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       await keep(other);
       expect(await store.latestNote('p0', 'log-a')).toEqual(nine);
       expect(await store.latestNote('p0', 'log-b')).toEqual(other);
-      // Of trees that there are; and p1 has no note.
-      expect(await store.latestNotes('log-a')).toEqual([]);
-      await store.open('p0', 'log-a');
+      // Also of a tree that is just being rebuilt; p1 has no note.
       await store.open('p1', 'log-a');
       expect([await store.latestNotes('log-a'), await store.latestNotes('log-b')]).toEqual([[nine], [other]]);
       expect(await store.notes('p0', 'log-a', 0n, 10)).toEqual([five, nine]);

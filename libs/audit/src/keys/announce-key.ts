@@ -1,6 +1,5 @@
 import type { LogId } from '#lib/log';
 import type { AuditStore } from '../audit-store.js';
-import type { LogName } from '../log-name.js';
 import { parseVerifierKey } from '../tlog/index.js';
 import type { KeptKey } from './kept-keys.js';
 
@@ -22,7 +21,6 @@ export async function announceKey(options: {
 }): Promise<KeptKey> {
   const { store, logId, vkey, now } = options;
   const { name } = parseVerifierKey(vkey);
-  const trees = (await store.heads()).map(({ log }) => log);
   await store.open('root', logId);
   return store.transact('root', async (transaction) => {
     const kept = await transaction.signingKeys();
@@ -33,10 +31,8 @@ export async function announceKey(options: {
     if (parseVerifierKey(current.vkey).name !== name)
       throw new KeyRefused(`the key must bear the name ${parseVerifierKey(current.vkey).name}`);
     const since: Record<string, string> = {};
-    for (const log of new Set<LogName>([...trees, 'root'])) {
-      const note = await transaction.latestNote(log);
-      if (note !== undefined) since[log] = String(note.size);
-    }
+    // All of them, since none is kept without this lock; also of trees that are just being rebuilt and have no head.
+    for (const { log, size } of await store.latestNotes(logId)) since[log] = String(size);
     const next: KeptKey = { vkey, since, until: null, announcedAt: now };
     await transaction.announceKey(next);
     return next;

@@ -126,7 +126,8 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve(this.notesOf(log, logId).at(-1));
   }
   latestNotes(logId: LogId): Promise<readonly KeptNote[]> {
-    return Promise.resolve([...this.trees.keys()].flatMap((log) => this.notesOf(log, logId).at(-1) ?? []));
+    const logs = new Set(this.keptNotes.map(({ log }) => log));
+    return Promise.resolve([...logs].flatMap((log) => this.notesOf(log, logId).at(-1) ?? []));
   }
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]> {
     const notes = this.notesOf(log, logId).filter(({ size }) => size > above);

@@ -100,8 +100,13 @@ export class PostgresAuditStore implements AuditStore {
     // By jumps through the key: notes become many.
     const { rows } = await this.pool.query<NoteRow>({
       name: 'audit-latest-notes',
-      text: `select newest.* from fabula.audit_heads head cross join lateral (
-               select ${NOTE} from fabula.audit_notes where log_id = $1 and log = head.log order by size desc limit 1
+      text: `with recursive tree as (
+               (select log from fabula.audit_notes where log_id = $1 order by log limit 1)
+               union all
+               select (select log from fabula.audit_notes where log_id = $1 and log > tree.log order by log limit 1) from tree where log is not null
+             )
+             select newest.* from tree cross join lateral (
+               select ${NOTE} from fabula.audit_notes where log_id = $1 and log = tree.log order by size desc limit 1
              ) newest`,
       values: [logId],
     });
