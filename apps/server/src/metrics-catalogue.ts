@@ -192,6 +192,36 @@ export const METRICS = {
     help: 'Age of the newest signed note of a tree, as the notary of this process knows it',
     reading: 'grows while nothing happens in the tree; alert when it grows while `fabula_commands_total` does',
   },
+  fabula_witness_cosignature_age_seconds: {
+    kind: 'gauge',
+    labels: ['witness'],
+    help: "Age of each witness's newest cosignature of the root tree, as this process knows it",
+    reading: 'at most about five minutes; a witness that never cosigned has none',
+  },
+  fabula_witness_quorum: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Whether the cosignatures of the last fifteen minutes make the quorum of the policy',
+    reading: '0: too few witnesses answer; none without `FABULA_AUDIT_POLICY`',
+  },
+  fabula_audit_forks: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Contradictions between this audit and what witnesses cosigned',
+    reading: 'must be 0; `GET /audit/forks` has both notes and the proof',
+  },
+  fabula_audit_copies_failing: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Whether signed notes cannot be copied to `FABULA_AUDIT_NOTES_DIR`',
+    reading: '1: the mount is missing or full; caught up with later',
+  },
+  fabula_audit_timestamp_age_seconds: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Age of the newest timestamp (RFC 3161) on the root tree',
+    reading: 'below twice `FABULA_TSA_INTERVAL_MS`',
+  },
   fabula_missing_contents: {
     kind: 'gauge',
     labels: [],

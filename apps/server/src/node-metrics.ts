@@ -133,6 +133,30 @@ export function observe({
       ),
   );
 
+  const { witnessing } = audit;
+  metrics.gauge('fabula_witness_cosignature_age_seconds', () =>
+    (witnessing.known().quorum?.witnesses ?? []).flatMap(({ name, cosignedAt }) =>
+      cosignedAt === null ? [] : [{ labels: { witness: name }, value: Math.max(0, now() - cosignedAt) / 1_000 }],
+    ),
+  );
+  metrics.gauge('fabula_witness_quorum', () => {
+    const { quorum } = witnessing.known();
+    return quorum === undefined || quorum.quorum === 'none' ? [] : [{ labels: {}, value: quorum.quorum === 'reached' ? 1 : 0 }];
+  });
+  const forks = new Sampled(() => witnessing.forks());
+  metrics.gauge('fabula_audit_forks', async () => {
+    const found = await forks.get();
+    return found === undefined ? [] : [{ labels: {}, value: found.length }];
+  });
+  metrics.gauge('fabula_audit_copies_failing', () => {
+    const { copying } = witnessing.known();
+    return copying === undefined ? [] : [{ labels: {}, value: copying.problem === null ? 0 : 1 }];
+  });
+  metrics.gauge('fabula_audit_timestamp_age_seconds', () => {
+    const at = witnessing.known().timestamps?.stampedAt ?? null;
+    return at === null ? [] : [{ labels: {}, value: Math.max(0, now() - at) / 1_000 }];
+  });
+
   metrics.gauge('fabula_missing_contents', () => (missing === undefined ? [] : [{ labels: {}, value: missing.versions.length }]));
 
   const parked = new Sampled(() => reads.parkedCount());

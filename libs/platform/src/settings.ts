@@ -303,6 +303,37 @@ export const settings = {
     raise: 'Fewer signatures and notes are wanted.',
     lower: 'Records should be covered by a signature sooner.',
   }),
+  auditPolicy: setting<string>({
+    name: 'FABULA_AUDIT_POLICY',
+    read: text,
+    what: "File with the witnesses of the audit's signed trees and how many of them a note needs (C2SP tlog-policy: `log`, `witness`, `group`, `quorum`). Witnesses with a URL are asked for cosignatures. Absent: nobody is asked.",
+  }),
+  witnessIntervalMs: setting<number, string>({
+    name: 'FABULA_WITNESS_INTERVAL_MS',
+    default: '10000',
+    read: whole(100, 3_600_000),
+    what: 'How often witnesses are asked to cosign trees that grew; a quorum that is missing for fifteen minutes raises an alarm.',
+    raise: 'Witnesses answer 429, or belong to somebody who pays for requests.',
+    lower: 'A rewritten history should be noticed sooner.',
+  }),
+  auditNotesDir: setting<string>({
+    name: 'FABULA_AUDIT_NOTES_DIR',
+    read: text,
+    what: 'Folder that is there already, best a write-once mount of another owner: every signed note is written there once, and never overwritten. Absent: no copies but those in the database and the newest ones in the data directory.',
+  }),
+  tsaUrl: setting<string>({
+    name: 'FABULA_TSA_URL',
+    read: url('http:', 'https:'),
+    what: 'A timestamp authority (RFC 3161) that stamps the newest note of the root tree. Absent: none.',
+  }),
+  tsaIntervalMs: setting<number, string>({
+    name: 'FABULA_TSA_INTERVAL_MS',
+    default: '86400000',
+    read: whole(1_000, 2_000_000_000),
+    what: 'How often a timestamp is asked for.',
+    raise: 'The authority charges for each.',
+    lower: 'It must be shown more exactly when a note was there.',
+  }),
   sampleStories: setting<boolean, string>({
     name: 'FABULA_SAMPLE_STORIES',
     default: 'on',

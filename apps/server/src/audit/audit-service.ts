@@ -21,6 +21,7 @@ import { errorText, pause, systemClock, systemIds, systemTimers, type Config, ty
 import { openNodeId } from '../node-id.js';
 import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
+import { Witnessing } from './witnessing.js';
 
 interface Followed {
   auditor: Auditor;
@@ -52,7 +53,6 @@ const LOOK_FOR_RELEASE_MS = 2_000;
 
 /** The audit side of one process: an auditor per followed partition, the notary, and what the audit API reads. */
 export class AuditService {
-  readonly proofs: Proofs;
   /** Who looked at what. Every process tells; it has no switch. */
   readonly access: AccessRecorder;
   readonly maintenance: AuditMaintenance;
@@ -73,9 +73,11 @@ export class AuditService {
     readonly keys: AuditKeys,
     keeper: NoteKeeper,
     accessLog: AccessLog,
+    readonly proofs: Proofs,
+    /** What others hold of the signed trees. */
+    readonly witnessing: Witnessing,
   ) {
-    const { pool, log, logId, logger, releases } = options;
-    this.proofs = new Proofs(store, logId);
+    const { pool, log, releases, logger } = options;
     this.access = new AccessRecorder({
       log: accessLog,
       clock: systemClock,
@@ -115,6 +117,8 @@ export class AuditService {
       onStopped: ({ message }) => alarm(`the access log cannot go on: ${message}`),
       onRefusing: (problem) => alarm(`the access log cannot be written, so staff get no answers: ${problem}`),
     });
+    const proofs = new Proofs(store, logId);
+    const witnessing = await Witnessing.open({ ...options, store, proofs, origin: notary.origin('root'), keys });
     const exporter = new Exporter({
       store,
       logId,
@@ -136,7 +140,7 @@ export class AuditService {
           correlationId: null,
         }),
     });
-    return new AuditService(options, store, notary, exporter, keys, keeper, accessLog);
+    return new AuditService(options, store, notary, exporter, keys, keeper, accessLog, proofs, witnessing);
   }
 
   follow(partition: number): void {
@@ -247,6 +251,7 @@ export class AuditService {
         if (looked % LOOKS_AN_HOUR === 0) await this.keysSettled();
       }
     };
+    this.witnessing.start();
     this.notaryRun ??= { abort, done: Promise.all([this.notary.run(signal), resume()]).then(() => undefined) };
   }
 
@@ -264,6 +269,7 @@ export class AuditService {
     this.resuming?.abort.abort();
     await this.resuming?.done;
     await this.exporter.close();
+    await this.witnessing.stop();
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
     await Promise.all([...this.wanted].map((partition) => this.leave(partition)));

@@ -97,10 +97,10 @@ export class AuditController {
   }
 
   @Get('logs/:log/checkpoint')
-  @ApiOperation({ summary: 'The newest signed checkpoint note (C2SP tlog-checkpoint), as text' })
+  @ApiOperation({ summary: 'The newest signed checkpoint note (C2SP tlog-checkpoint) with the cosignatures it has so far, as text' })
   async checkpoint(@Param('log') name: string, @Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
     void reply.type('text/plain; charset=utf-8').header('cache-control', 'private, no-cache');
-    return (await this.note(logOf(name))).note;
+    return this.node.audit.witnessing.cosigned(await this.note(logOf(name)));
   }
 
   @Get('logs/:log/entries')

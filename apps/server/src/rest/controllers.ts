@@ -6,6 +6,7 @@ import { AdminPlaythroughsController, AdminProjectionsController } from './admin
 import { AdminStoriesController } from './admin-stories.controller.js';
 import { subjectControllers } from './admin-subjects.controller.js';
 import { AuditTilesController } from './audit-tiles.controller.js';
+import { AuditWitnessesController } from './audit-witnesses.controller.js';
 import { AuditController } from './audit.controller.js';
 import { HealthController } from './health.controller.js';
 import { InternalController } from './internal.controller.js';
@@ -26,5 +27,6 @@ export const apiControllers = [
   ...subjectControllers,
   AuditController,
   AuditTilesController,
+  AuditWitnessesController,
   AccessController,
 ];

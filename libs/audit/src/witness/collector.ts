@@ -6,14 +6,14 @@ import {
   checkConsistency,
   cosignedAt,
   formatSignatureLines,
-  openCheckpointNote,
+  openTrustedNote,
   parseSignatureLines,
   treeSize,
   withSignatures,
   type CheckpointNote,
   type Hash,
   type NoteSignature,
-  type NoteVerifier,
+  type TrustedKey,
 } from '../tlog/index.js';
 import { quorumReached, type Policy, type PolicyWitness } from './policy.js';
 import { WitnessClient, WitnessUnavailable } from './witness-client.js';
@@ -26,7 +26,7 @@ export interface CollectorOptions {
   readonly logId: LogId;
   readonly origin: string;
   /** Keys that sign the root tree's notes or did: what a witness shows counts as evidence only under one of these. */
-  readonly verifiers: () => readonly NoteVerifier[];
+  readonly trust: () => Promise<readonly TrustedKey[]>;
   readonly policy: Policy;
   readonly fetch: typeof globalThis.fetch;
   readonly clock: Clock;
@@ -100,6 +100,15 @@ export class CosignatureCollector {
     this.lookAtQuorum();
   }
 
+  /** With what other processes had cosigned. @throws when the database does not answer */
+  async refreshed(): Promise<QuorumStatus> {
+    const { records, logId } = this.options;
+    const kept = await records.newestCosignatures(logId, LOG);
+    for (const one of this.asked) one.newest = kept.find(({ witness }) => witness === one.witness.verifier.vkey) ?? one.newest;
+    return this.status();
+  }
+
+  /** As this process knows it. */
   status(): QuorumStatus {
     const { policy } = this.options;
     const witnesses = policy.witnesses.map(({ name, verifier, url }): WitnessStatus => {
@@ -190,7 +199,7 @@ export class CosignatureCollector {
   private async contradicted(one: Asked, note: KeptNote, old: bigint, proof: readonly Hash[], signal: AbortSignal): Promise<never> {
     const { store, records, logId, clock } = this.options;
     const theirs = await one.client.latest(this.options.origin, signal);
-    const opened = theirs === undefined ? undefined : this.signedByUs(theirs);
+    const opened = theirs === undefined ? undefined : signedByUs(theirs, await this.options.trust(), this.options.origin);
     if (theirs === undefined || opened === undefined)
       throw new WitnessUnavailable('it refuses the newest note, but shows no note that the key of this audit signed');
     // Never on a stale look: whatever another process was given to cosign is in the store.
@@ -216,16 +225,6 @@ export class CosignatureCollector {
         ? `it has cosigned a tree of ${opened.size}, this store knows only ${ours.size}: the store was set back`
         : `it has cosigned another tree of ${opened.size} with this audit's signature: two histories`,
     );
-  }
-
-  private signedByUs(theirs: string): CheckpointNote | undefined {
-    try {
-      const note = openCheckpointNote(theirs, this.options.verifiers());
-      return note.origin === this.options.origin ? note : undefined;
-    } catch {
-      // The caller says what it means that there is none.
-      return undefined;
-    }
   }
 
   private async continued(theirs: CheckpointNote, ours: KeptNote): Promise<boolean> {
@@ -258,6 +257,16 @@ export class CosignatureCollector {
   }
 }
 
+function signedByUs(theirs: string, trust: readonly TrustedKey[], origin: string): CheckpointNote | undefined {
+  try {
+    const note = openTrustedNote(theirs, trust);
+    return note.origin === origin ? note : undefined;
+  } catch {
+    // The caller says what it means that there is none.
+    return undefined;
+  }
+}
+
 /** A note with the cosignatures that it has, as it is served. */
 export async function cosigned(records: WitnessRecords, note: KeptNote): Promise<string> {
   const kept = await records.cosignatures(note.logId, note.log, note.size);
@@ -265,4 +274,20 @@ export async function cosigned(records: WitnessRecords, note: KeptNote): Promise
     note.note,
     kept.flatMap(({ line }) => parseSignatureLines(line)),
   );
+}
+
+/** The newest note that has its quorum, with its cosignatures. */
+export async function newestWitnessed(
+  { store, records, logId }: Pick<CollectorOptions, 'store' | 'records' | 'logId'>,
+  policy: Policy,
+): Promise<{ readonly size: bigint; readonly note: string } | undefined> {
+  const newest = await records.newestCosignatures(logId, LOG);
+  const sizes = [...new Set(newest.map(({ size }) => size))].sort((one, other) => (one < other ? 1 : -1));
+  for (const size of sizes) {
+    const by = new Set((await records.cosignatures(logId, LOG, size)).map(({ witness }) => witness));
+    const names = policy.witnesses.filter(({ verifier }) => by.has(verifier.vkey)).map(({ name }) => name);
+    const [note] = quorumReached(policy, new Set(names)) ? await store.notes(LOG, logId, size - 1n, 1) : [];
+    if (note?.size === size) return { size, note: await cosigned(records, note) };
+  }
+  return undefined;
 }

@@ -5,5 +5,13 @@ export { openWitnessKey, originHash, WitnessDirectory, WitnessKeyUnusable } from
 export { WitnessServer, type WitnessServerOptions } from './witness-server.js';
 export { MemoryWitnessRecords, type Cosignature, type ForkKind, type ForkReport, type WitnessRecords } from './witness-records.js';
 export { WitnessClient, WitnessUnavailable } from './witness-client.js';
-export { cosigned, CosignatureCollector, type CollectorOptions, type QuorumStatus, type WitnessStatus } from './collector.js';
+export {
+  cosigned,
+  CosignatureCollector,
+  newestWitnessed,
+  type CollectorOptions,
+  type QuorumStatus,
+  type WitnessStatus,
+} from './collector.js';
 export { PostgresWitnessRecords } from '../postgres/postgres-witness-records.js';
+export { CopyRefused, NoteCopies, type NoteCopiesOptions } from './note-copies.js';
