@@ -15,6 +15,8 @@ import { verifyBundle, type BundleReport, type VerifyOptions } from './verify-bu
 const { vkey } = testSigner.verifier;
 const verify = (bundle: Buffer, options: VerifyOptions = { vkey }): Promise<BundleReport> =>
   verifyBundle(streamed(bundle, 50_000), options);
+/** The full sizes take minutes. */
+const LONG_MS = isLong ? 3_600_000 : 60_000;
 const term: Term = { type: 'actor', value: 'actor-2' };
 const filter: ExportFilter = { kind: 'term', term };
 const has = (bytes: Buffer, wanted: Term): boolean =>
@@ -59,52 +61,56 @@ describe('a filtered export', () => {
     expect(pack(files).includes(secret)).toBe(false);
   });
 
-  it('raises no false alarm: any honest history, filter, range and number of blocks', async () => {
-    const value = { actor: 'actor-', stream: 'playthrough/reader-', story: 'the-tower', correlation: '' } as const;
-    await fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 1000, max: 900_000 }),
-        fc.integer({ min: 1, max: 70 }),
-        fc.constantFrom('actor', 'stream', 'story', 'correlation', 'time'),
-        fc.nat(),
-        fc.nat(),
-        async (seed, batches, kind, a, b) => {
-          const made = audited(seed, { partitions: 1 + (seed % 2) });
-          await made.round(batches);
-          const all = (made.store.trees.get('p0')?.leaves ?? []).map(({ bytes, time }) => ({ bytes, time }));
-          if ((await made.store.latestNote('p0', made.logId)) === undefined) return;
-          const some = all[a % all.length];
-          let wanted: ExportFilter;
-          if (kind === 'time') {
-            const [from, to] = [a % all.length, b % all.length].toSorted((x, y) => x - y).map((i) => all[i]?.time ?? 0);
-            wanted = { kind, ...(a % 5 === 0 ? {} : { from: String(from) }), ...(b % 5 === 0 && a % 5 !== 0 ? {} : { to: String(to) }) };
-          } else {
-            const text =
-              kind === 'correlation' ? (termsOfLeaf(some?.bytes as Buffer).find(({ type }) => type === kind)?.value ?? 'x') : value[kind];
-            wanted = { kind: 'term', term: { type: kind, value: kind === 'actor' || kind === 'stream' ? `${text}${b % 7}` : text } };
-          }
-          const from = kind === 'time' ? 0n : BigInt(a % all.length);
-          const to = kind === 'time' ? undefined : from + BigInt(b % (all.length - Number(from) + 1));
-          const report = await verify(
-            await made.bundle([{ log: 'p0', from, ...(to === undefined ? {} : { to }) }], testSigner, { filter: wanted }),
-          );
-          expect(report.findings).toEqual([]);
-          const range = { from: Number(report.trees[0]?.from), to: Number(report.trees[0]?.to) };
-          if (kind !== 'time') expect(range.from).toBeLessThanOrEqual(Number(from));
-          if (to !== undefined) expect(range.to).toBeGreaterThanOrEqual(Number(to === from ? 0 : to));
-          const expected = all.filter(({ bytes, time }, i) =>
-            wanted.kind === 'term'
-              ? i >= range.from && i < range.to && has(bytes, wanted.term)
-              : time >= Number(wanted.from ?? 0) && time < Number(wanted.to ?? Infinity),
-          ).length;
-          const witnesses = (report.trees[0]?.shown ?? 0) - expected;
-          expect(witnesses).toBeGreaterThanOrEqual(0);
-          expect(witnesses).toBeLessThanOrEqual(wanted.kind === 'time' ? 2 : 0);
-        },
-      ),
-      { numRuns: isLong ? 2_000 : 25 },
-    );
-  });
+  it(
+    'raises no false alarm: any honest history, filter, range and number of blocks',
+    async () => {
+      const value = { actor: 'actor-', stream: 'playthrough/reader-', story: 'the-tower', correlation: '' } as const;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 1000, max: 900_000 }),
+          fc.integer({ min: 1, max: 70 }),
+          fc.constantFrom('actor', 'stream', 'story', 'correlation', 'time'),
+          fc.nat(),
+          fc.nat(),
+          async (seed, batches, kind, a, b) => {
+            const made = audited(seed, { partitions: 1 + (seed % 2) });
+            await made.round(batches);
+            const all = (made.store.trees.get('p0')?.leaves ?? []).map(({ bytes, time }) => ({ bytes, time }));
+            if ((await made.store.latestNote('p0', made.logId)) === undefined) return;
+            const some = all[a % all.length];
+            let wanted: ExportFilter;
+            if (kind === 'time') {
+              const [from, to] = [a % all.length, b % all.length].toSorted((x, y) => x - y).map((i) => all[i]?.time ?? 0);
+              wanted = { kind, ...(a % 5 === 0 ? {} : { from: String(from) }), ...(b % 5 === 0 && a % 5 !== 0 ? {} : { to: String(to) }) };
+            } else {
+              const text =
+                kind === 'correlation' ? (termsOfLeaf(some?.bytes as Buffer).find(({ type }) => type === kind)?.value ?? 'x') : value[kind];
+              wanted = { kind: 'term', term: { type: kind, value: kind === 'actor' || kind === 'stream' ? `${text}${b % 7}` : text } };
+            }
+            const from = kind === 'time' ? 0n : BigInt(a % all.length);
+            const to = kind === 'time' ? undefined : from + BigInt(b % (all.length - Number(from) + 1));
+            const report = await verify(
+              await made.bundle([{ log: 'p0', from, ...(to === undefined ? {} : { to }) }], testSigner, { filter: wanted }),
+            );
+            expect(report.findings).toEqual([]);
+            const range = { from: Number(report.trees[0]?.from), to: Number(report.trees[0]?.to) };
+            if (kind !== 'time') expect(range.from).toBeLessThanOrEqual(Number(from));
+            if (to !== undefined) expect(range.to).toBeGreaterThanOrEqual(Number(to === from ? 0 : to));
+            const expected = all.filter(({ bytes, time }, i) =>
+              wanted.kind === 'term'
+                ? i >= range.from && i < range.to && has(bytes, wanted.term)
+                : time >= Number(wanted.from ?? 0) && time < Number(wanted.to ?? Infinity),
+            ).length;
+            const witnesses = (report.trees[0]?.shown ?? 0) - expected;
+            expect(witnesses).toBeGreaterThanOrEqual(0);
+            expect(witnesses).toBeLessThanOrEqual(wanted.kind === 'time' ? 2 : 0);
+          },
+        ),
+        { numRuns: isLong ? 2_000 : 25 },
+      );
+    },
+    LONG_MS,
+  );
 
   /** Every way in which the exporter can lie about one leaf: the change, and what must be said of which leaf. */
   const lies: [string, FindingKind, (lines: string[]) => { lines: string[]; index: number }][] = [
@@ -196,26 +202,30 @@ describe('a filtered export', () => {
     }
   });
 
-  it('tells of any leaf that is hidden, shown, dropped or changed, which one it is', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.nat(), fc.constantFrom('hide', 'show', 'drop', 'change'), async (n, way) => {
-        const from = way === 'show' ? others : shown;
-        const index = from[n % from.length] as number;
-        const line = String(leaves[index]);
-        const tampered = withLeaves(files, 'p0', (lines) =>
-          way === 'drop'
-            ? lines.toSpliced(index, 1)
-            : lines.with(index, way === 'hide' ? hidden(index) : way === 'show' ? line : line.replace(/"time":"1/, '"time":"2')),
-        );
-        const kind = (
-          { hide: 'INCOMPLETE', show: 'SURPLUS', drop: index === leaves.length - 1 ? 'TRUNCATION' : 'GAP', change: 'LEAF' } as const
-        )[way];
-        const report = await verify(pack(withManifest(tampered, testSigner)));
-        expect(report.findings[0]).toMatchObject({ kind, where: { tree: 'p0', index: String(index) } });
-      }),
-      { numRuns: isLong ? 1_000 : 25 },
-    );
-  });
+  it(
+    'tells of any leaf that is hidden, shown, dropped or changed, which one it is',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.nat(), fc.constantFrom('hide', 'show', 'drop', 'change'), async (n, way) => {
+          const from = way === 'show' ? others : shown;
+          const index = from[n % from.length] as number;
+          const line = String(leaves[index]);
+          const tampered = withLeaves(files, 'p0', (lines) =>
+            way === 'drop'
+              ? lines.toSpliced(index, 1)
+              : lines.with(index, way === 'hide' ? hidden(index) : way === 'show' ? line : line.replace(/"time":"1/, '"time":"2')),
+          );
+          const kind = (
+            { hide: 'INCOMPLETE', show: 'SURPLUS', drop: index === leaves.length - 1 ? 'TRUNCATION' : 'GAP', change: 'LEAF' } as const
+          )[way];
+          const report = await verify(pack(withManifest(tampered, testSigner)));
+          expect(report.findings[0]).toMatchObject({ kind, where: { tree: 'p0', index: String(index) } });
+        }),
+        { numRuns: isLong ? 2_000 : 25 },
+      );
+    },
+    LONG_MS,
+  );
 
   describe('whose summaries are forged so that they agree with a hidden leaf', () => {
     let forged: BundleFile[];
@@ -415,19 +425,23 @@ describe('a filtered export', () => {
     expect((await verify(pack(withManifest(other, testSigner)))).exitCode).toBe(EXIT_CODES.MALFORMED);
   });
 
-  it('has no byte that can be changed unseen, cut off or added', async () => {
-    const small = audited(74, { partitions: 1 });
-    await small.round(2);
-    const one = await small.bundle(undefined, testSigner, { filter });
-    const unseen: number[] = [];
-    for (let at = 0; at < one.length; at += isLong ? 1 : 37) {
-      const changed = Buffer.from(one);
-      changed[at]! ^= 1 << (at % 8);
-      if ((await verify(changed)).exitCode === 0) unseen.push(at);
-    }
-    expect(unseen).toEqual([]);
-    for (const cut of [1, 512, one.length >> 1, one.length - 1]) expect((await verify(one.subarray(0, cut))).ok).toBe(false);
-  });
+  it(
+    'has no byte that can be changed unseen, cut off or added',
+    async () => {
+      const small = audited(74, { partitions: 1 });
+      await small.round(2);
+      const one = await small.bundle(undefined, testSigner, { filter });
+      const unseen: number[] = [];
+      for (let at = 0; at < one.length; at += isLong ? 1 : 37) {
+        const changed = Buffer.from(one);
+        changed[at]! ^= 1 << (at % 8);
+        if ((await verify(changed)).exitCode === 0) unseen.push(at);
+      }
+      expect(unseen).toEqual([]);
+      for (const cut of [1, 512, one.length >> 1, one.length - 1]) expect((await verify(one.subarray(0, cut))).ok).toBe(false);
+    },
+    LONG_MS,
+  );
 
   it('continues the root note of an earlier export', async () => {
     const grown = audited(73, { partitions: 1 });
