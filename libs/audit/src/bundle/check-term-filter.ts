@@ -30,7 +30,8 @@ const LEAVES = BigInt(BLOCK_LEAVES);
  */
 export class TermFilterCheck {
   private readonly summaries: Frontier | undefined;
-  private readonly waiting = new Map<bigint, Summary | undefined>();
+  /** Summaries of the file at hand. */
+  private readonly waiting = new Map<bigint, Buffer>();
   private announced: bigint;
   private block: bigint;
   private lines = new Map<number, Line>();
@@ -52,14 +53,15 @@ export class TermFilterCheck {
     if (left.length === cover(0n, this.block).length) this.summaries = new Frontier(this.block, left);
   }
 
-  /** A file of summaries: each with its length before it, 4 bytes big-endian. */
+  /** A file of summaries: each with its length before it, 4 bytes big-endian. The lines of the blocks of the file before have all come. */
   announce(bytes: Buffer): void {
+    if (this.announced > this.block) this.finish(this.announced);
     for (let at = 0; at < bytes.length;) {
       const length = at + 4 <= bytes.length ? bytes.readUInt32BE(at) : Infinity;
       if (length > MAX_SUMMARY_BYTES || at + 4 + length > bytes.length) throw new Malformed(`the summaries of ${this.tree} are cut off`);
       const summary = bytes.subarray(at + 4, at + 4 + length);
       this.summaries?.append(leafHash(summary));
-      this.waiting.set(this.announced++, decodeSummary(summary));
+      this.waiting.set(this.announced++, summary);
       at += 4 + length;
     }
   }
@@ -99,9 +101,10 @@ export class TermFilterCheck {
 
   private finish(next: bigint): void {
     const { block, lines } = this;
-    const summary = this.waiting.get(block);
     const range = { from: block * LEAVES, to: min((block + 1n) * LEAVES, this.size) };
     if (block < next && range.from < this.range.to) {
+      const bytes = this.waiting.get(block);
+      const summary = bytes === undefined ? undefined : decodeSummary(bytes);
       if (summary?.marks.length === Number(range.to - range.from)) this.compare(summary, range.from, lines);
       else
         this.findings.add('TERMS', `block ${block} of ${this.tree} has no summary of its leaves`, {

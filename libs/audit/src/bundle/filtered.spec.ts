@@ -416,6 +416,30 @@ describe('a filtered export', () => {
     await expect(broken.bundle(undefined, testSigner, { filter })).rejects.toThrow('not those that were signed');
   });
 
+  it('of several files holds the summaries of one at a time, and says what was held back in any', async () => {
+    const large = audited(75, { partitions: 1 });
+    for (let i = 0; i < 110; i++) await large.writer.batch(50);
+    await large.round(1);
+    const wanted: Term = { type: 'story', value: 'the-tower' };
+    const whole = await unpack(await large.bundle(undefined, testSigner, { filter: { kind: 'term', term: wanted } }));
+    expect(whole.map(({ name }) => name).filter((name) => /terms|entries/.test(name))).toEqual([
+      'data/p0/terms-000000.bin',
+      'data/p0/entries-000000.ndjson',
+      'data/p0/terms-000001.bin',
+      'data/p0/entries-000001.ndjson',
+    ]);
+    expect((await verify(pack(whole))).findings).toEqual([]);
+    const second = whole.find(({ name }) => name.endsWith('entries-000001.ndjson')) as BundleFile;
+    const lines = second.content.toString().split('\n').slice(0, -1);
+    const place = shownIn(lines).at(-7) as number;
+    const { index } = JSON.parse(lines[place] as string) as { index: string };
+    const told = lines.with(place, redactedLine(BigInt(index), leafHash(Buffer.from(lines[place] as string))));
+    const lied = whole.map((file) => (file === second ? { ...file, content: Buffer.from(`${told.join('\n')}\n`) } : file));
+    expect((await verify(pack(withManifest(lied, testSigner)))).findings).toMatchObject([{ kind: 'INCOMPLETE', where: { index } }]);
+    const early = whole.map((file) => (file.name.endsWith('terms-000000.bin') ? { ...file, content: file.content.subarray(0, 0) } : file));
+    expect((await verify(pack(withManifest(early, testSigner)))).findings[0]).toMatchObject({ kind: 'TERMS' });
+  });
+
   it('passes over the signatures of witnesses, and carries a trust policy', async () => {
     const cosigned = (text: string): string => `${text}\u2014 witness.test/w ${Buffer.alloc(76, 5).toString('base64')}\n`;
     const witnessed = withFile(withFile(files, 'data/p0/checkpoint', cosigned), 'data/root-checkpoint', cosigned);
