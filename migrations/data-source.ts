@@ -18,6 +18,7 @@ import { AccessLog1795000001300 } from './1795000001300-access-log.js';
 import { SigningKeys1795000001400 } from './1795000001400-signing-keys.js';
 import { Witnesses1795000001500 } from './1795000001500-witnesses.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
+import { Retention1795000001700 } from './1795000001700-retention.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -37,6 +38,7 @@ const migrations = [
   SigningKeys1795000001400,
   Witnesses1795000001500,
   TermBlocks1795000001600,
+  Retention1795000001700,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */

@@ -4,6 +4,7 @@ import type { ExportJob } from './export-job.js';
 import type { KeptKey } from './keys/kept-keys.js';
 import type { LogName } from './log-name.js';
 import type { SearchPage, SearchQuery } from './search.js';
+import type { PrunedClass, PruneStep, StreamBase, TreeBase } from './retention/tree-base.js';
 import type { TermBlock } from './terms/index.js';
 import type { Hash, TileAddress } from './tlog/index.js';
 
@@ -70,7 +71,13 @@ export interface Growth {
 /** Runs while the head is locked; everything or nothing is kept. */
 export interface AuditTransaction {
   readonly head: AuditHead;
-  /** Per stream its last 64 accepted leaves, oldest first: enough for its head. */
+  /** Where the tree's leaves begin to be all there; undefined: at its beginning. */
+  base(): Promise<TreeBase | undefined>;
+  /** What is kept of these streams' accepted leaves below the base. */
+  streamBases(streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StreamBase>>;
+  /** Forgets leaves for good. */
+  prune(step: PruneStep): Promise<void>;
+  /** Per stream its last 64 accepted leaves from the base on, oldest first: enough for its head with what is kept of those below. */
   acceptedLeaves(streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, readonly Buffer[]>>;
   tiles(addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
   grow(growth: Growth): Promise<void>;
@@ -99,7 +106,7 @@ export interface LeafPage {
  * Whatever was read of a tree once never changes; only heads grow.
  */
 export interface AuditStore {
-  /** The head of that tree, created empty for that event log when there is none. */
+  /** The head of that tree, created for that event log when there is none: empty, or at the base of what was pruned. */
   open(log: LogName, logId: LogId): Promise<AuditHead>;
   heads(): Promise<readonly AuditHead[]>;
   transact<T>(log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T>;
@@ -123,8 +130,15 @@ export interface AuditStore {
   signingKeys(logId: LogId): Promise<readonly KeptKey[]>;
   republish(log: LogName, logId: LogId, size: bigint, at: number): Promise<void>;
   search(query: SearchQuery): Promise<SearchPage>;
-  /** Forgets leaves, tiles and head of a tree, so that it is built again; its notes stay and bind the new one. */
-  forget(log: DerivedLog): Promise<void>;
+  /**
+   * Forgets leaves, tiles and head of a tree, so that it is built again; its notes stay and bind the new one.
+   * @param logId a tree of that event log begins again at its base, below which nothing changes: what was pruned cannot be built again
+   */
+  forget(log: DerivedLog, logId?: LogId): Promise<void>;
+  /** Where each tree's leaves of that event log begin to be all there; trees that nothing was pruned of are left out. */
+  bases(logId: LogId): Promise<readonly TreeBase[]>;
+  /** What was pruned of the trees of that event log. */
+  pruned(logId: LogId): Promise<readonly PrunedClass[]>;
   /** The access log's tree goes on under another event log: its leaves stay, the notes of the earlier log stay valid for their sizes. */
   adopt(log: 'access', logId: LogId): Promise<void>;
   saveExport(job: ExportJob): Promise<void>;

@@ -187,7 +187,8 @@ export class Auditor {
     const cold = [...streams].filter((stream) => !memory.heads.has(stream));
     if (cold.length > 0) {
       const found = await transaction.acceptedLeaves(cold);
-      for (const stream of cold) memory.heads.set(stream, this.headOf(head, found.get(stream) ?? []));
+      const pruned = await transaction.streamBases(cold);
+      for (const stream of cold) memory.heads.set(stream, this.headOf(head, found.get(stream) ?? [], pruned.get(stream)?.head));
     }
 
     // 2. Verdicts and leaves, in log order.
@@ -244,8 +245,8 @@ export class Auditor {
     return memory;
   }
 
-  private headOf(head: AuditHead, leaves: readonly Buffer[]): StreamHead {
-    return this.consistent(head, () => headFromLeaves(leaves));
+  private headOf(head: AuditHead, leaves: readonly Buffer[], before: StreamHead | undefined): StreamHead {
+    return this.consistent(head, () => headFromLeaves(leaves, before));
   }
 
   private consistent<T>(head: AuditHead, derive: () => T): T {

@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
-import type { AuditStore } from './audit-store.js';
+import type { AuditStore, KeptNote } from './audit-store.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
 import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
 import { partitionLog, type LogName } from './log-name.js';
@@ -22,7 +22,9 @@ export interface ExporterOptions {
   /** This process, as the jobs it takes name it. */
   readonly keeper: ExportKeeper;
   /** The trust policy (C2SP tlog-policy) that goes with each bundle; default: the signer's key, and no witness. */
-  readonly policy?: () => Promise<string>;
+  readonly policy?: () => Promise<string | undefined>;
+  /** The root tree's note with the cosignatures that it has; default: without. */
+  readonly cosigned?: (note: KeptNote) => Promise<string>;
   /** Told of a whole file before it can be had; when this fails, so does the export. */
   readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
@@ -143,9 +145,11 @@ export class Exporter {
   private async everything(withRoot: boolean): Promise<ExportRange[]> {
     const { store, logId, partitions } = this.options;
     const ranges: ExportRange[] = [];
+    const bases = await store.bases(logId);
     for (let partition = 0; partition < partitions; partition++) {
       const log = partitionLog(partition);
-      if ((await store.latestNote(log, logId)) !== undefined) ranges.push({ log, from: 0n });
+      if ((await store.latestNote(log, logId)) !== undefined)
+        ranges.push({ log, from: bases.find((base) => base.log === log)?.size ?? 0n });
     }
     return withRoot ? [...ranges, { log: 'root', from: 0n }] : ranges;
   }
@@ -204,6 +208,7 @@ export class Exporter {
     const [signer, previousSigner] = typeof this.options.signer === 'function' ? await this.options.signer() : [this.options.signer];
     if (signer === undefined) throw new RangeError('there is no key to sign with');
     const policy = await this.options.policy?.();
+    const rootNote = await this.options.cosigned?.(plan.root);
     const digest = createHash('sha256');
     let bytes = 0;
     const handle = await open(part, 'w', 0o600);
@@ -217,6 +222,7 @@ export class Exporter {
         createdAt: job.requestedAt,
         plan,
         ...(policy === undefined ? {} : { policy }),
+        ...(rootNote === undefined ? {} : { rootNote }),
         progress,
         write: async (chunk) => {
           digest.update(chunk);

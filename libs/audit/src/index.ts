@@ -52,3 +52,5 @@ export { Tiles } from './tiles/tiles.js';
 export { MirrorRefused, mirrorTiles, type MirrorOptions } from './tiles/mirror.js';
 export type { BeginTerms, TermsReading } from './rederive.js';
 export { keepingTerms } from './terms/keep-terms.js';
+export { LeavesPruned, PRUNE_BLOCK, type PrunedClass, type TreeBase } from './retention/tree-base.js';
+export { pruneLeaves, signedBlocks, type LeafPruned, type LeafPruning } from './retention/prune-leaves.js';

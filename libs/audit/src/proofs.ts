@@ -1,6 +1,7 @@
 import type { LogId } from '#lib/log';
 import type { AuditHead, AuditStore, StoredLeaf } from './audit-store.js';
 import type { LogName } from './log-name.js';
+import { prunedBelow } from './retention/tree-base.js';
 import { leafIndex, proveConsistency, proveInclusion, tileHashReader, treeSize, type Hash } from './tlog/index.js';
 
 /** Asked for something that the tree cannot prove: the caller's mistake. */
@@ -38,14 +39,15 @@ export class Proofs {
     private readonly logId: LogId,
   ) {}
 
-  /** @throws ProofRefused unless index < size ≤ the tree's size; TreeBehind */
+  /** @throws ProofRefused unless index < size ≤ the tree's size; LeavesPruned; TreeBehind */
   inclusion(log: LogName, index: bigint, size: bigint): Promise<InclusionProof> {
     return this.within(log, size, async () => {
       if (index < 0n || index >= size) throw new ProofRefused(`leaf ${index} is not in a tree of ${size}`);
       const hashes = await proveInclusion(this.reader(log), treeSize(size), leafIndex(index));
       let leaf: StoredLeaf | undefined;
       for await (const page of this.store.leaves(log, index, index + 1n)) leaf = page.leaves[0];
-      if (leaf === undefined) throw new Error(`leaf ${index} of ${log} is missing from the store`);
+      if (leaf === undefined)
+        throw (await prunedBelow(this.store, this.logId, log, index)) ?? new Error(`leaf ${index} of ${log} is missing from the store`);
       return { log, index, size, leaf: leaf.bytes, hashes };
     });
   }

@@ -47,7 +47,7 @@ export async function rebuildTrees(options: {
     const name = partitionLog(partition);
     const end = await log.end(partition);
     progress?.({ partition, done: 0, end });
-    await store.forget(name);
+    await store.forget(name, logId);
     await store.open(name, logId);
     const onStatus = ({ nextOffset }: { readonly nextOffset: number }): void =>
       progress?.({ partition, done: Math.min(nextOffset, end), end });

@@ -1,4 +1,4 @@
-import { EMPTY_HEAD, type AcceptedCommand, type StreamHead, type StreamId } from '#lib/decision';
+import { EMPTY_HEAD, WINDOW_SIZE, type AcceptedCommand, type StreamHead, type StreamId } from '#lib/decision';
 import type { Leaf } from './leaf.js';
 
 /** Remembered commands over all cached streams: about 100 MB at the most. */
@@ -7,9 +7,10 @@ const MAX_REMEMBERED = 200_000;
 /**
  * The stream's head as its accepted leaves tell it (the last 64, oldest first). Leaves hold the whole envelope, so nothing else
  * has to be stored that could disagree with them.
+ * @param before head of the stream where these leaves begin: what is kept of those that were pruned
  */
-export function headFromLeaves(leaves: readonly Buffer[]): StreamHead {
-  if (leaves.length === 0) return EMPTY_HEAD;
+export function headFromLeaves(leaves: readonly Buffer[], before: StreamHead = EMPTY_HEAD): StreamHead {
+  if (leaves.length === 0) return before;
   let previous: string | null = null;
   const window = leaves.map((bytes): AcceptedCommand => {
     const leaf = JSON.parse(bytes.toString('utf8')) as Leaf;
@@ -18,7 +19,8 @@ export function headFromLeaves(leaves: readonly Buffer[]): StreamHead {
     previous = leaf.record;
     return { commandId, commandDigest, version: expectedVersion + eventCount, offset: Number(leaf.offset) };
   });
-  return { version: (window.at(-1) as AcceptedCommand).version, previous, window };
+  const whole = [...before.window, ...window].slice(-WINDOW_SIZE);
+  return { version: (window.at(-1) as AcceptedCommand).version, previous, window: whole };
 }
 
 /** Heads of recently seen streams; the least recently used go first. */

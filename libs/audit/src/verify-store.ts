@@ -7,6 +7,8 @@ import { filedUnder, leafBytes } from './leaf.js';
 import { partitionOfLog, type LogName } from './log-name.js';
 import { originOf } from './notary.js';
 import { readRootLeaf } from './bundle/read-json.js';
+import { checkPruned } from './retention/check-pruned.js';
+import type { PrunedClass, TreeBase } from './retention/tree-base.js';
 import { TermsComparison } from './terms/compare-terms.js';
 import {
   Frontier,
@@ -30,6 +32,8 @@ export interface VerifyStoreOptions {
   readonly releases?: Releases;
   /** Signed notes kept outside the store: without them a store that was set back as a whole looks honest. */
   readonly outsideNotes?: readonly string[];
+  /** Whether two people approved that action: of each pruning that the store tells of. Default: nobody is asked. */
+  readonly approved?: (action: string) => Promise<boolean>;
   /** Only these trees; default all. */
   readonly logs?: readonly LogName[];
   readonly progress?: (log: LogName, leaves: number) => void;
@@ -46,6 +50,8 @@ export interface StoreReport {
     readonly notes: number;
     readonly verdicts: Readonly<Record<string, number>>;
   }[];
+  /** Of which leaves only the hashes could be verified, since they were pruned. */
+  readonly pruned: readonly PrunedClass[];
   /** What could not be shown with what was given, in words. */
   readonly notShown: readonly string[];
 }
@@ -65,17 +71,41 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<StoreRep
   const heads = await options.store.heads();
   const logId = heads[0]?.logId ?? (await options.log?.id());
   const wanted = options.logs ?? heads.map(({ log }) => log);
+  const bases = logId === undefined ? [] : await options.store.bases(logId);
+  const pruned = logId === undefined ? [] : await options.store.pruned(logId);
   for (const log of wanted) {
     const head = heads.find((one) => one.log === log);
     if (head === undefined) findings.add('TRUNCATION', `the tree ${log} is missing`, { tree: log });
-    else trees.push(await new TreeCheck(options, keys, findings, head).run());
+    else {
+      const base = bases.find((one) => one.log === log && one.logId === head.logId);
+      const classes = pruned.filter((one) => one.log === log);
+      trees.push(await new TreeCheck(options, keys, findings, head, base, classes).run());
+    }
   }
+  await comparePruned(options, findings, pruned, bases);
   for (const text of options.outsideNotes ?? []) await compareOutside(options.store, keys, findings, heads, text);
   const notShown: string[] = [];
   if (options.log === undefined) notShown.push('that leaves tell of the records in the log: give the log');
   if (options.outsideNotes === undefined) notShown.push('that the store as a whole was not set back: give notes kept outside it');
+  if (pruned.length > 0 && options.approved === undefined)
+    notShown.push('that two people approved what was pruned: ask the running server');
   if (logId === undefined) notShown.push('anything: the store is empty');
-  return { ok: findings.total === 0, exitCode: findings.exitCode, findings: findings.list, findingsTotal: findings.total, trees, notShown };
+  const { exitCode, list, total: findingsTotal } = findings;
+  return { ok: findingsTotal === 0, exitCode, findings: list, findingsTotal, trees, pruned, notShown };
+}
+
+async function comparePruned(
+  { approved }: VerifyStoreOptions,
+  findings: Findings,
+  pruned: readonly PrunedClass[],
+  bases: readonly TreeBase[],
+): Promise<void> {
+  for (const { log, below, action } of pruned) {
+    const at = { tree: log, index: String(below) };
+    if (bases.every((base) => base.log !== log)) findings.add('GAP', `the base of ${log}, which was pruned below ${below}, is missing`, at);
+    if (approved !== undefined && !(await approved(action)))
+      findings.add('GAP', `leaves of ${log} below ${below} were pruned for action ${action}, which two people never approved`, at);
+  }
 }
 
 class TreeCheck {
@@ -90,16 +120,26 @@ class TreeCheck {
     private readonly keys: readonly TrustedKey[],
     private readonly findings: Findings,
     private readonly head: AuditHead,
+    private readonly base: TreeBase | undefined,
+    private readonly pruned: readonly PrunedClass[],
   ) {}
 
   async run(): Promise<StoreReport['trees'][number]> {
     const { store } = this.options;
     const { log, logId, size } = this.head;
     const tree = { tree: log };
-    const sequence = new LeafSequence(this.findings, log, logId, 0n, null);
+    const { base } = this;
+    const first = base?.size ?? 0n;
+    const sequence = new LeafSequence(this.findings, log, logId, first, base?.previousLeaf ?? null);
     const derived = this.derivedLeaves();
-    const terms = new TermsComparison(store, this.findings, log);
-    for await (const page of store.leaves(log, 0n, size)) {
+    const terms = new TermsComparison(
+      store,
+      this.findings,
+      log,
+      base === undefined ? undefined : await store.lastTermBlock(log, first / 256n),
+    );
+    if (base !== undefined) await this.belowBase(base, derived, terms);
+    for await (const page of store.leaves(log, first, size)) {
       for (const leaf of page.leaves) {
         const at = { ...tree, index: String(leaf.index) };
         await this.compareDerived(derived, leaf);
@@ -119,6 +159,25 @@ class TreeCheck {
     this.compareHead();
     await this.beyond();
     return { log, leaves: sequence.leaves, notes: this.notes, verdicts: sequence.verdicts };
+  }
+
+  private belowBase(base: TreeBase, derived: AsyncGenerator<Buffer> | undefined, terms: TermsComparison): Promise<void> {
+    const { store } = this.options;
+    const { findings, frontier, pruned } = this;
+    return checkPruned({
+      ...{ store, findings, base, pruned, frontier },
+      next: async (hash) => {
+        frontier.append(hash, (node, of) => this.remember(node.level, node.index, of));
+        await this.compareNote(terms);
+      },
+      derived: async () => {
+        const next = await derived?.next();
+        this.derived++;
+        return next === undefined || next.done === true ? undefined : next.value;
+      },
+      filing: (leaf) => this.compareFiling(leaf),
+      page: () => this.compareTiles(),
+    });
   }
 
   private compareHead(): void {

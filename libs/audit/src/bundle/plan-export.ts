@@ -2,6 +2,7 @@ import type { LogId } from '#lib/log';
 import type { AuditStore, KeptNote } from '../audit-store.js';
 import type { ExportRange } from '../export-job.js';
 import { partitionOfLog, type LogName } from '../log-name.js';
+import { LeavesPruned, type TreeBase } from '../retention/tree-base.js';
 import { BLOCK_LEAVES } from '../terms/index.js';
 import type { ExportFilter } from './bundle-format.js';
 
@@ -32,7 +33,7 @@ export interface PlanOptions {
   readonly rootSince?: bigint;
 }
 
-/** @throws ExportRefused when a range is not inside a signed tree, or cannot be filtered so */
+/** @throws ExportRefused when a range is not inside a signed tree, or cannot be filtered so; LeavesPruned when leaves of it are gone */
 export async function planExport(
   store: AuditStore,
   logId: LogId,
@@ -44,13 +45,16 @@ export async function planExport(
   if (ranges.length === 0 || new Set(ranges.map(({ log }) => log)).size !== ranges.length)
     throw new ExportRefused('each tree is named once');
   const parts: ExportPart[] = [];
+  const bases = await store.bases(logId);
   for (const { log, from, to, since } of ranges) {
     const note = log === 'root' ? root : await newestInRoot(store, logId, log, root.size);
     if (note === undefined) throw new ExportRefused(`${log} has no signed note yet`);
     const end = to ?? note.size;
     if (from < 0n || from > end || end > note.size)
       throw new ExportRefused(`${log} is signed up to ${note.size}: leaves ${from}…${end} are not a range of it`);
-    const range = filter === undefined ? { from, to: end } : await filtered(store, note, filter, { from, to: end });
+    const base = bases.find((one) => one.log === log);
+    const range = filter === undefined ? { from, to: end } : await filtered(store, note, filter, { from, to: end }, base);
+    if (base !== undefined && range.from < base.size && range.to > range.from) throw new LeavesPruned(log, base.size);
     parts.push({ log, ...range, note, previous: await noteAt(store, logId, log, since ?? range.from, since !== undefined) });
   }
   const rootPrevious = rootSince === undefined ? undefined : await noteAt(store, logId, 'root', rootSince, true);
@@ -62,7 +66,7 @@ interface Range {
   readonly to: bigint;
 }
 
-async function filtered(store: AuditStore, note: KeptNote, filter: ExportFilter, range: Range): Promise<Range> {
+async function filtered(store: AuditStore, note: KeptNote, filter: ExportFilter, range: Range, base: TreeBase | undefined): Promise<Range> {
   const { log, size } = note;
   if (partitionOfLog(log) === undefined) throw new ExportRefused(`${log} cannot be filtered: only the trees of partitions can`);
   if (filter.kind === 'term') {
@@ -70,7 +74,8 @@ async function filtered(store: AuditStore, note: KeptNote, filter: ExportFilter,
       throw new ExportRefused(`no note of ${log} says yet which terms its leaves have: try after the next note`);
     return wholeBlocks(range, size);
   }
-  if (range.from > 0n || range.to < size) throw new ExportRefused('a time and a range of leaves are not asked for together');
+  const first = base?.size ?? 0n;
+  if (range.from > first || range.to < size) throw new ExportRefused('a time and a range of leaves are not asked for together');
   const [from, to] = [Number(filter.from ?? 0), Number(filter.to ?? Number.MAX_SAFE_INTEGER)];
   if (from > to) throw new ExportRefused('the time ends before it begins');
   const span = (await store.timeSpan(log, from, to)) ?? (await emptySpan(store, log, from));

@@ -17,7 +17,8 @@ import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
 import { compareSearchKeys, playthroughStream, type SearchHit, type SearchPage, type SearchQuery } from '../search.js';
 import type { TermBlock } from '../terms/index.js';
-import type { TileAddress } from '../tlog/index.js';
+import type { PrunedClass, PruneStep, StreamBase, TreeBase } from '../retention/tree-base.js';
+import { HASH_BYTES, tileWidth, type TileAddress } from '../tlog/index.js';
 
 interface Tree {
   head: AuditHead;
@@ -35,13 +36,17 @@ export class MemoryAuditStore implements AuditStore {
   readonly keptNotes: KeptNote[] = [];
   readonly keptKeys = new Map<string, KeptKey[]>();
   readonly keptTermBlocks = new Map<LogName, Map<bigint, TermBlock>>();
+  readonly keptBases: TreeBase[] = [];
+  readonly keptStreams = new Map<string, StreamBase>();
+  readonly prunedClasses: PrunedClass[] = [];
   private readonly jobs = new Map<string, ExportJob>();
   private readonly turns = new Map<LogName, Promise<unknown>>();
 
   open(log: LogName, logId: string): Promise<AuditHead> {
     let tree = this.trees.get(log);
     if (tree === undefined) {
-      const head: AuditHead = { log, logId, nextOffset: 0, size: 0n, frontier: [], previousLeaf: null };
+      const { nextOffset = 0, size = 0n, frontier = [], previousLeaf = null } = this.baseOf(log, logId) ?? {};
+      const head: AuditHead = { log, logId, nextOffset, size, frontier, previousLeaf };
       tree = { head, leaves: [], accepted: new Map(), tiles: new Map() };
       this.trees.set(log, tree);
     }
@@ -61,6 +66,12 @@ export class MemoryAuditStore implements AuditStore {
       const result = await work({
         head: tree.head,
         acceptedLeaves: (streams) => Promise.resolve(new Map(streams.map((stream) => [stream, this.lastAccepted(tree, stream)]))),
+        base: () => Promise.resolve(this.baseOf(log, tree.head.logId)),
+        streamBases: (streams) => Promise.resolve(this.streamsKept(tree.head, streams)),
+        prune: (step) => {
+          pending.push(() => this.applyPrune(tree, step));
+          return Promise.resolve();
+        },
         tiles: (addresses) => this.tiles(log, addresses),
         grow: (growth) => {
           this.check(tree, growth);
@@ -176,10 +187,34 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve();
   }
 
-  forget(log: DerivedLog): Promise<void> {
+  forget(log: DerivedLog, logId?: LogId): Promise<void> {
+    const tree = this.trees.get(log);
+    const base = logId === undefined || tree?.head.logId !== logId ? undefined : this.baseOf(log, logId);
     this.trees.delete(log);
-    this.keptTermBlocks.delete(log);
+    if (tree === undefined || base === undefined) {
+      this.keptTermBlocks.delete(log);
+      return Promise.resolve();
+    }
+    const tiles = new Map<string, Buffer>();
+    for (const [key, hashes] of tree.tiles) {
+      const [level = 0, index = 0] = key.split('/').map(Number);
+      const width = tileWidth(base.size, { level, index: BigInt(index) });
+      if (width > 0) tiles.set(key, hashes.subarray(0, width * HASH_BYTES));
+    }
+    const { nextOffset, size, frontier, previousLeaf } = base;
+    const head: AuditHead = { log, logId: base.logId, nextOffset, size, frontier, previousLeaf };
+    this.trees.set(log, { head, leaves: tree.leaves.filter(({ index }) => index < size), accepted: new Map(), tiles });
+    const blocks = this.keptTermBlocks.get(log);
+    for (const block of blocks?.keys() ?? []) if (block >= size / 256n) blocks?.delete(block);
     return Promise.resolve();
+  }
+
+  bases(logId: LogId): Promise<readonly TreeBase[]> {
+    return Promise.resolve(this.keptBases.filter((base) => base.logId === logId));
+  }
+  pruned(logId: LogId): Promise<readonly PrunedClass[]> {
+    const logs = this.keptBases.filter((base) => base.logId === logId).map(({ log }) => log);
+    return Promise.resolve(this.prunedClasses.filter(({ log }) => logs.includes(log)));
   }
 
   saveExport(job: ExportJob): Promise<void> {
@@ -205,8 +240,37 @@ export class MemoryAuditStore implements AuditStore {
     return tree;
   }
 
-  private lastAccepted(tree: Tree, stream: string): Buffer[] {
-    return (tree.accepted.get(stream) ?? []).slice(-WINDOW_SIZE).map((leaf) => leaf.bytes);
+  private lastAccepted({ accepted, head: { log, logId } }: Tree, stream: string): Buffer[] {
+    const from = this.baseOf(log, logId)?.size ?? 0n;
+    const leaves = (accepted.get(stream) ?? []).filter(({ index }) => index >= from);
+    return leaves.slice(-WINDOW_SIZE).map((leaf) => leaf.bytes);
+  }
+
+  private baseOf(log: LogName, logId: LogId): TreeBase | undefined {
+    return this.keptBases.find((base) => base.log === log && base.logId === logId);
+  }
+
+  private streamsKept({ log, logId }: AuditHead, streams: readonly string[]): ReadonlyMap<string, StreamBase> {
+    const found = streams.map((stream) => this.keptStreams.get(`${logId} ${log} ${stream}`));
+    return new Map(found.flatMap((one) => (one === undefined ? [] : [[one.stream, one]])));
+  }
+
+  private applyPrune(tree: Tree, { base, streams, leaves, blocks, pruned }: PruneStep): void {
+    const { log, logId } = tree.head;
+    if (base !== undefined) {
+      const place = this.keptBases.findIndex((one) => one.log === log && one.logId === logId);
+      this.keptBases.splice(place < 0 ? this.keptBases.length : place, 1, base);
+    }
+    for (const one of streams) this.keptStreams.set(`${logId} ${log} ${one.stream}`, one);
+    const going = new Set(leaves);
+    tree.leaves = tree.leaves.filter(({ index }) => !going.has(index));
+    const kept = this.keptTermBlocks.get(log);
+    for (const block of blocks) {
+      const one = kept?.get(block);
+      if (one !== undefined) kept?.set(block, { ...one, summary: Buffer.alloc(0) });
+    }
+    const known = this.prunedClasses.findIndex((one) => one.log === log && one.retention === pruned.retention);
+    this.prunedClasses.splice(known < 0 ? this.prunedClasses.length : known, 1, pruned);
   }
 
   private check(tree: Tree, { head, leaves }: Growth): void {

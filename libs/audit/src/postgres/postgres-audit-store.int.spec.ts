@@ -16,7 +16,7 @@ describe('the Postgres audit store', () => {
 
   describeAuditStore('Postgres', async () => {
     await database.pool.query(
-      'truncate fabula.audit_heads, fabula.audit_leaves, fabula.audit_tiles, fabula.audit_term_blocks, fabula.audit_notes, fabula.audit_exports',
+      'truncate fabula.audit_heads, fabula.audit_leaves, fabula.audit_tiles, fabula.audit_term_blocks, fabula.audit_notes, fabula.audit_exports, fabula.audit_signing_keys, fabula.audit_keys',
     );
     return new PostgresAuditStore(database.pool);
   });
@@ -73,7 +73,7 @@ describe('the Postgres audit store', () => {
         const { text, values } = searchStatement({ ...query, limit: 10, after: { time: 6000, log: 'p1', index: 6000n } });
         expect(await plan(text, values)).not.toMatch(/Seq Scan|Sort/);
       }
-      expect(await plan(ACCEPTED, [1, ['playthrough/5', 'playthrough/9']])).toMatch(/audit_leaves_stream/);
+      expect(await plan(ACCEPTED, [1, ['playthrough/5', 'playthrough/9'], 0])).toMatch(/audit_leaves_stream/);
     } finally {
       client.release();
     }

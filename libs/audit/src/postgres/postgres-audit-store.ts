@@ -6,12 +6,14 @@ import type { ExportJob } from '../export-job.js';
 import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
 import type { SearchPage, SearchQuery } from '../search.js';
+import type { PrunedClass, TreeBase } from '../retention/tree-base.js';
 import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
 import { readSigningKeys } from './signing-key-rows.js';
 import { searchLeaves, timeSpan } from './search-leaves.js';
+import { backToBase, readBase, readBases, readPruned } from './base-rows.js';
 import { lastTermBlock, readTermBlocks } from './term-block-rows.js';
 
 const PAGE = 500;
@@ -33,10 +35,13 @@ export class PostgresAuditStore implements AuditStore {
     // The notary asks for every tree every few seconds: nearly always it is there.
     const known = await this.head(log);
     if (known !== undefined) return known;
-    await this.pool.query('insert into fabula.audit_heads (log, log_id) values ($1, $2) on conflict (log) do nothing', [
-      numberOf(log),
-      logId,
-    ]);
+    await this.pool.query(
+      `insert into fabula.audit_heads (log, log_id, next_offset, size, frontier, previous_leaf)
+       select $1::smallint, $2::text, coalesce(next_offset, 0), coalesce(size, 0), coalesce(frontier, ''), previous_leaf
+       from (select) one left join fabula.audit_bases base on base.log = $1::smallint and base.log_id = $2::text
+       on conflict (log) do nothing`,
+      [numberOf(log), logId],
+    );
     return (await this.head(log)) as AuditHead;
   }
 
@@ -150,10 +155,22 @@ export class PostgresAuditStore implements AuditStore {
     await this.pool.query('update fabula.audit_heads set log_id = $2 where log = $1 and log_id <> $2', [numberOf(log), logId]);
   }
 
-  async forget(log: DerivedLog): Promise<void> {
+  bases(logId: LogId): Promise<readonly TreeBase[]> {
+    return readBases(this.pool, logId);
+  }
+  pruned(logId: LogId): Promise<readonly PrunedClass[]> {
+    return readPruned(this.pool, logId);
+  }
+
+  async forget(log: DerivedLog, logId?: LogId): Promise<void> {
     // One transaction. The head goes first: an auditor waits for it, then finds none.
     await withTransaction(this.pool, async (client) => {
       await client.query('set local statement_timeout = 0');
+      const { rows } = await client.query<{ log_id: string }>('select log_id from fabula.audit_heads where log = $1 for update', [
+        numberOf(log),
+      ]);
+      const base = logId === undefined || rows[0]?.log_id !== logId ? undefined : await readBase(client, logId, numberOf(log));
+      if (base !== undefined) return backToBase(client, base);
       for (const table of ['audit_heads', 'audit_tiles', 'audit_term_blocks', 'audit_leaves'])
         await client.query(unhurried(table, numberOf(log)));
     });

@@ -4,13 +4,15 @@ import { errorCode } from '#lib/platform';
 import { AuditStopped, noteNotNewer, onlyGrows, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
 import type { TileAddress } from '../tlog/index.js';
+import { pruneRows, readBase, readStreamBases } from './base-rows.js';
 import { saveTermBlocks } from './term-block-rows.js';
 import { addSigningKey, readSigningKeys } from './signing-key-rows.js';
 import { headOf, noteOf, numberOf, type HeadRow, type NoteRow } from './rows.js';
 
 const LOCK_HEAD = `
   select log, log_id, next_offset, size, frontier, previous_leaf,
-         (select max(size) from fabula.audit_notes note where note.log_id = head.log_id and note.log = head.log) as newest_note
+         (select max(size) from fabula.audit_notes note where note.log_id = head.log_id and note.log = head.log) as newest_note,
+         (select size from fabula.audit_bases base where base.log_id = head.log_id and base.log = head.log) as base
   from fabula.audit_heads head where log = $1 for update of head`;
 
 /** A stream's newest accepted leaves by the stream index, newest first. */
@@ -18,7 +20,7 @@ export const ACCEPTED = `
   select wanted.stream, found.leaf from unnest($2::text[]) as wanted (stream)
   cross join lateral (
     select leaf, leaf_index from fabula.audit_leaves
-    where stream = wanted.stream and log = $1 and accepted
+    where stream = wanted.stream and log = $1 and accepted and leaf_index >= $3::bigint
     order by leaf_index desc limit ${WINDOW_SIZE}
   ) found order by wanted.stream, found.leaf_index`;
 
@@ -46,13 +48,15 @@ const KEEP_NOTE = `
   select $1::smallint, $2::text, $3::bigint, $4, $5, $6, $7, $8, $9
   where not exists (select from fabula.audit_notes where log_id = $2 and log = $1 and size >= $3)`;
 
+type LockedHead = HeadRow & { readonly newest_note: string | null; readonly base: string | null };
+
 /** Runs `work` while the head's row is locked; whoever else appends to that tree waits, then sees the new head. */
 export async function runTransaction<T>(pool: Pool, log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken = true;
   try {
     await client.query('begin');
-    const { rows } = await client.query<HeadRow & { newest_note: string | null }>(LOCK_HEAD, [numberOf(log)]);
+    const { rows } = await client.query<LockedHead>(LOCK_HEAD, [numberOf(log)]);
     const row = rows[0];
     // Somebody rebuilds: the next attempt opens the tree anew.
     if (row === undefined) throw new Error(`the audit tree ${log} was just forgotten`);
@@ -86,13 +90,13 @@ function onlyGrowsBecause(log: LogName, error: unknown): AuditStopped {
   return stopped;
 }
 
-function transactionOf(client: PoolClient, row: HeadRow, newestNote: bigint): AuditTransaction {
+function transactionOf(client: PoolClient, row: LockedHead, newestNote: bigint): AuditTransaction {
   const head = headOf(row);
   const { log, logId } = head;
   return {
     head,
     acceptedLeaves: async (streams) => {
-      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>(ACCEPTED, [row.log, streams]);
+      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>(ACCEPTED, [row.log, streams, row.base ?? 0]);
       const found = new Map<StreamId, Buffer[]>();
       for (const { stream, leaf } of rows) {
         const leaves = found.get(stream);
@@ -101,6 +105,9 @@ function transactionOf(client: PoolClient, row: HeadRow, newestNote: bigint): Au
       }
       return found;
     },
+    base: () => readBase(client, logId, row.log),
+    streamBases: async (streams) => (row.base === null ? new Map() : readStreamBases(client, logId, row.log, streams)),
+    prune: (step) => pruneRows(client, logId, row.log, step),
     tiles: (addresses) => readTiles(client, row.log, addresses),
     grow: (growth) => grow(client, log, head.size, growth),
     keepNotes: async (notes) => {

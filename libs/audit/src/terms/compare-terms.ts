@@ -14,8 +14,11 @@ export class TermsComparison {
     private readonly store: AuditStore,
     private readonly findings: Findings,
     private readonly log: LogName,
+    /** What is kept of blocks whose leaves are not to be had; undefined: the leaves come from the first. */
+    before?: TermBlock,
   ) {
-    if (partitionOfLog(log) !== undefined) this.tree = new TermTree();
+    if (partitionOfLog(log) !== undefined)
+      this.tree = before === undefined ? new TermTree() : new TermTree(before.block + 1n, before.frontier);
   }
 
   leaf(leaf: StoredLeaf, hash: Hash): void {

@@ -49,7 +49,8 @@ export function termHashReader(store: AuditStore, log: LogName, size: bigint, pa
           return nodeHash(left as Hash, right as Hash);
         }
         const row = rows.get(block) as TermBlock;
-        return node.level === 0 ? leafHash(row.summary) : (row.frontier.at(-1) as Hash);
+        // The frontier ends with it where nothing else is kept: of a summary that was pruned.
+        return node.level === 0 && row.summary.length > 0 ? leafHash(row.summary) : (row.frontier.at(-1) as Hash);
       };
       return nodes.map(hashOf);
     },

@@ -1,6 +1,7 @@
 import type { LogId } from '#lib/log';
 import type { AuditStore } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
+import { prunedBelow } from '../retention/tree-base.js';
 import { formatEntries, HASH_BYTES, parseEntriesPath, parseTilePath, tileWidth, TILE_WIDTH } from '../tlog/index.js';
 
 /** The trees of one event log as C2SP tlog-tiles: what a path names, as far as it is signed. Memory: one tile. */
@@ -13,6 +14,7 @@ export class Tiles {
   /**
    * `tile/<L>/<N>[.p/<W>]` or `tile/entries/<N>[.p/<W>]`: its bytes, which never change. A partial tile is the beginning of a wider one, so
    * every width up to the signed one is there. Undefined: no such path, not signed yet, or (of a tree that is being rebuilt) not there now.
+   * @throws LeavesPruned for entries that were pruned; tiles of hashes stay
    */
   async read(log: LogName, path: string): Promise<Buffer | undefined> {
     const hashes = parseTilePath(path);
@@ -36,10 +38,13 @@ export class Tiles {
     const found: Buffer[] = [];
     for await (const page of this.store.leaves(log, from, from + BigInt(width))) {
       for (const leaf of page.leaves) {
-        if (leaf.index !== from + BigInt(found.length)) return undefined;
+        if (leaf.index !== from + BigInt(found.length)) break;
         found.push(leaf.bytes);
       }
     }
-    return found.length === width ? formatEntries(found) : undefined;
+    if (found.length === width) return formatEntries(found);
+    const pruned = await prunedBelow(this.store, this.logId, log, from);
+    if (pruned !== undefined) throw pruned;
+    return undefined;
   }
 }
