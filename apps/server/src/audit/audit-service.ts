@@ -124,6 +124,8 @@ export class AuditService {
       logId,
       partitions: log.partitions,
       signer: () => keys.signing(),
+      policy: () => witnessing.exportPolicy(),
+      cosigned: (note) => witnessing.cosigned(note),
       clock: systemClock,
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),

@@ -33,6 +33,8 @@ export interface BundleOptions {
   readonly plan: ExportPlan;
   /** C2SP tlog-policy: keys and witnesses of these trees; default: the signer's key, and no witness. */
   readonly policy?: string;
+  /** The root tree's note of the plan with cosignatures below; default: the note alone. */
+  readonly rootNote?: string;
   /** Takes the archive's bytes in order; its promise is the back-pressure. */
   readonly write: (bytes: Buffer) => Promise<void>;
   /** After every page of leaves. @throws to stop the export */
@@ -52,7 +54,7 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
   const description = await describe(options);
   await member('data/export.json', json(description));
   await member('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
-  await member('data/root-checkpoint', Buffer.from(plan.root.note));
+  await member('data/root-checkpoint', Buffer.from(options.rootNote ?? plan.root.note));
   await member('data/root-consistency.json', json({ previous: await continuation(store, plan.root, plan.rootPrevious) }));
   let leaves = 0;
   const written = (more: number): Promise<void> | void => options.progress?.((leaves += more));
