@@ -209,7 +209,6 @@ export class Exporter {
     if (signer === undefined) throw new RangeError('there is no key to sign with');
     const policy = await this.options.policy?.();
     const rootNote = await this.options.cosigned?.(plan.root);
-    const rootNote = await this.options.cosigned?.(plan.root);
     const digest = createHash('sha256');
     let bytes = 0;
     const handle = await open(part, 'w', 0o600);
@@ -223,7 +222,6 @@ export class Exporter {
         createdAt: job.requestedAt,
         plan,
         ...(policy === undefined ? {} : { policy }),
-        ...(rootNote === undefined ? {} : { rootNote }),
         ...(rootNote === undefined ? {} : { rootNote }),
         progress,
         write: async (chunk) => {
