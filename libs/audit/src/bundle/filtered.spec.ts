@@ -467,6 +467,32 @@ describe('a filtered export', () => {
     LONG_MS,
   );
 
+  it(
+    'answers whatever its files hold with a finding, never with an exception, also with the signing key',
+    async () => {
+      const names = files.map(({ name }) => name).filter((name) => /json$|bin$|policy$/.test(name));
+      const piece = fc.oneof(fc.constantFrom('', 'null', '[]', '9'.repeat(19), '-1', '{"h":"', '\n'), fc.string({ maxLength: 4 }));
+      await fc.assert(
+        fc.asyncProperty(fc.constantFrom(...names), fc.nat(), fc.nat({ max: 40 }), piece, async (name, at, length, text) => {
+          const changed = files.map((file) => {
+            if (file.name !== name) return file;
+            const place = at % (file.content.length + 1);
+            return {
+              ...file,
+              content: Buffer.concat([file.content.subarray(0, place), Buffer.from(text), file.content.subarray(place + length)]),
+            };
+          });
+          const same = changed.every(({ content }, i) => content.equals(files[i]?.content ?? Buffer.alloc(0)));
+          const report = await verify(pack(withManifest(changed, testSigner)));
+          // What the signer says about the export itself is theirs to say; no leaf and no proof is.
+          if (name.endsWith('.bin')) expect(report.ok).toBe(same);
+        }),
+        { numRuns: isLong ? 3_000 : 40 },
+      );
+    },
+    LONG_MS,
+  );
+
   it('continues the root note of an earlier export', async () => {
     const grown = audited(73, { partitions: 1 });
     await grown.round(10);
