@@ -124,7 +124,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
     {
       details:
         'A process of its own, needing neither a database nor a server, best on a machine of another owner. C2SP tlog-witness: `POST /add-checkpoint`. It runs until Ctrl-C. docs/how-to/witness.md says how to set it up.',
-      examples: ['fabula audit witness --dir witness --name example.org/witness --log "$(cat audit.vkey) fabula.local/0f3a/root"'],
+      examples: ['fabula audit witness --dir w --log "$(cat log.vkey) fabula.local/0f3a/root"'],
       exits: [[EXIT.problems, 'What it cosigned before was changed.']],
     },
   ).action(action(ending, (options: WitnessCommand) => witness(cli, options)));
