@@ -17,6 +17,8 @@ import { Keys1795000001200 } from './1795000001200-keys.js';
 import { AccessLog1795000001300 } from './1795000001300-access-log.js';
 import { SigningKeys1795000001400 } from './1795000001400-signing-keys.js';
 import { Witnesses1795000001500 } from './1795000001500-witnesses.js';
+import { DatabaseRoles1795000001800 } from './1795000001800-database-roles.js';
+import { applyGrants } from './apply-grants.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 import { Retention1795000001700 } from './1795000001700-retention.js';
 
@@ -39,6 +41,7 @@ const migrations = [
   Witnesses1795000001500,
   TermBlocks1795000001600,
   Retention1795000001700,
+  DatabaseRoles1795000001800,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */
@@ -77,20 +80,59 @@ export async function runMigrations(url: string, keysUrl = url): Promise<string[
   return [...(await migrate(url, SCHEMA)), ...(await migrate(keysUrl, KEYS_SCHEMA))];
 }
 
+/** The database is not up to date, and this user may not bring it there. */
+export class NotMigrated extends Error {
+  override readonly name = 'NotMigrated';
+}
+
 async function migrate(url: string, schema: typeof SCHEMA | typeof KEYS_SCHEMA): Promise<string[]> {
   const guard = new Client({ connectionString: url, application_name: 'fabula-migrations' });
   await guard.connect();
   try {
+    // A user with the rights of its role alone can only look.
+    if (!(await mayMigrate(guard, schema))) {
+      const pending = await pendingOf(guard, schema);
+      if (pending.length === 0) return [];
+      throw new NotMigrated(
+        `The database lacks ${pending.join(', ')}, and this user may not migrate it: set FABULA_MIGRATION_DATABASE_URL to the user that owns the tables, or start one server as that user first.`,
+      );
+    }
     await guard.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await guard.query(`create schema if not exists ${schema}`);
     const source = await createDataSource(url, schema).initialize();
+    let ran: string[];
     try {
-      return (await source.runMigrations()).map((migration) => migration.name);
+      ran = (await source.runMigrations()).map((migration) => migration.name);
     } finally {
       await source.destroy();
     }
+    await applyGrants(guard, schema);
+    return ran;
   } finally {
     // Ending the session releases the lock.
     await guard.end();
   }
+}
+
+/** Whether this user owns the schema, or may make it. */
+async function mayMigrate(guard: Client, schema: string): Promise<boolean> {
+  const { rows } = await guard.query<{ may: boolean }>(
+    `select coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = $1),
+       has_database_privilege(current_database(), 'create')) as may`,
+    [schema],
+  );
+  return rows[0]?.may === true;
+}
+
+async function pendingOf(guard: Client, schema: typeof SCHEMA | typeof KEYS_SCHEMA): Promise<string[]> {
+  const wanted = (schema === SCHEMA ? migrations : keyMigrations).map(({ name }) => name);
+  const { rows: readable } = await guard
+    .query<{ may: boolean }>(
+      `select coalesce(has_table_privilege(to_regclass($1), 'select') and has_schema_privilege($2, 'usage'), false) as may`,
+      [`${schema}.migrations`, schema],
+    )
+    .catch(() => ({ rows: [{ may: false }] }));
+  if (readable[0]?.may !== true) return wanted;
+  const { rows } = await guard.query<{ name: string }>(`select name from ${schema}.migrations`);
+  return wanted.filter((name) => !rows.some((row) => row.name === name));
 }

@@ -1,1 +1,3 @@
-export { createDataSource, runMigrations, SCHEMA } from './data-source.js';
+export { applyGrants } from './apply-grants.js';
+export { createDataSource, KEYS_SCHEMA, NotMigrated, runMigrations, SCHEMA } from './data-source.js';
+export { DATABASE_ROLES, GRANTS, KEY_GRANTS, POLICIES, type DatabaseRole } from './grants.js';

@@ -34,7 +34,7 @@ const FAULTS: { readonly [kind in NetworkFaultKind]: NetworkFault & { readonly k
   reorder: { kind: 'reorder', ms: 3_000 },
 };
 /** Server processes by what they do; each reaches the brokers through proxies of its own. Two share the writing, as the rule is. */
-const ROLES = ['api,engine', 'api,engine', 'projector', 'auditor'];
+const ROLES = ['api,engine', 'api,engine', 'projector', 'auditor,signer'];
 const TARGETS = { owner: 0, projector: 2, auditor: 3 } as const;
 
 interface Cell {

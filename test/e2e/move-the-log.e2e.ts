@@ -270,7 +270,7 @@ describeWithKafka('A log that moves from Postgres to Kafka, and there to twice t
     const kafka = {
       KAFKA_BROKERS: (await kafkaBrokers(1)).join(),
       FABULA_KAFKA_ALLOW_UNSAFE: 'on',
-      FABULA_ROLES: 'api,engine,projector,auditor',
+      FABULA_ROLES: 'api,engine,projector,auditor,signer',
     };
     await installation.start({ FABULA_PARTITIONS: '2' });
     await publishStory(await installation.client('author'), threeDoors(STORY));

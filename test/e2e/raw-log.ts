@@ -58,7 +58,7 @@ export async function rawKafka(): Promise<RawLogKind> {
       FABULA_KAFKA_TOPIC: topic,
       FABULA_KAFKA_ALLOW_UNSAFE: 'on',
       KAFKA_BROKERS: brokers.join(),
-      FABULA_ROLES: 'api,engine,projector,auditor',
+      FABULA_ROLES: 'api,engine,projector,auditor,signer',
     },
     async open() {
       const log = await openKafkaLog({ connection: { brokers, clientId: 'not-fabula' }, topic, partitions: PARTITIONS, allowUnsafe: true });

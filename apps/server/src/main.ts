@@ -18,7 +18,7 @@ import {
   type EmbeddedPostgres,
   type Logger,
 } from '#lib/platform';
-import { runMigrations } from '../../../migrations/index.js';
+import { NotMigrated, runMigrations } from '../../../migrations/index.js';
 import { banner } from './banner.js';
 import { LogDiffers } from './known-log.js';
 import { publishSampleStories } from './sample-stories.js';
@@ -40,6 +40,7 @@ const EXPECTED = [
   LogDiffers,
   KafkaFileUnreadable,
   NotDurable,
+  NotMigrated,
   PartitionCountDiffers,
   TopicMissing,
   UnsafeTopic,
@@ -87,7 +88,7 @@ async function main(): Promise<void> {
     const { url: databaseUrl } = await database;
     // A stop that came meanwhile ends the process; nothing more is begun.
     if (stopping !== undefined) return await stopping;
-    await runMigrations(databaseUrl, config.keysDatabaseUrl);
+    await runMigrations(config.migrationDatabaseUrl ?? databaseUrl, config.keysDatabaseUrl ?? config.migrationDatabaseUrl ?? databaseUrl);
     server = await startServer(config, logger, databaseUrl, root);
     await writeServerFile(config, server.url);
     const samples =

@@ -278,7 +278,7 @@ export class FabulaNode {
         }),
       ),
     ]);
-    if (this.has('auditor')) this.audit.startNotary();
+    if (this.has('signer')) this.audit.startNotary();
     if (this.has('auditor')) this.compliance.start();
     if (this.has('api')) this.audit.resumeExports();
   }

@@ -24,7 +24,7 @@ describe('the configuration', () => {
       production: false,
     });
     expect(config.databaseUrl).toBeUndefined();
-    expect(config.roles).toEqual(['api', 'engine', 'projector', 'auditor', 'publisher']);
+    expect(config.roles).toEqual(['api', 'engine', 'projector', 'auditor', 'signer', 'publisher']);
     expect(Object.isFrozen(config) && Object.isFrozen(config.roles)).toBe(true);
   });
 

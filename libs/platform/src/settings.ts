@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LOG_LEVELS } from './logger.js';
 
-export const PROCESS_ROLES = ['api', 'engine', 'projector', 'auditor', 'publisher'] as const;
+export const PROCESS_ROLES = ['api', 'engine', 'projector', 'auditor', 'signer', 'publisher'] as const;
 export type ProcessRole = (typeof PROCESS_ROLES)[number];
 
 /** One environment variable: how it is read, and what its reader needs to know to change it. */
@@ -108,6 +108,18 @@ export const settings = {
     name: 'DATABASE_URL',
     read: url('postgres:', 'postgresql:'),
     what: 'Postgres of your own. Absent: an embedded Postgres in the data directory.',
+    secret: true,
+  }),
+  migrationDatabaseUrl: setting<string>({
+    name: 'FABULA_MIGRATION_DATABASE_URL',
+    read: url('postgres:', 'postgresql:'),
+    what: 'The database as the user that owns its tables, to bring it up to date at start. Absent: `DATABASE_URL`, which then must be that user at the first start of a release that changes tables.',
+    secret: true,
+  }),
+  signerDatabaseUrl: setting<string>({
+    name: 'FABULA_SIGNER_DATABASE_URL',
+    read: url('postgres:', 'postgresql:'),
+    what: 'The database as the user that the role `signer` writes notes as, so that no other user has to be able to. Absent: `DATABASE_URL`.',
     secret: true,
   }),
   databaseConnections: setting<number, string>({

@@ -159,7 +159,8 @@ create table ${schema}.parked_records (
   bytes bytea not null,
   time bigint not null,
   primary key (stream, "offset")
-)`;
+);
+select fabula.share_generation('${schema}')`;
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { createPool, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
@@ -76,6 +76,7 @@ export class AuditService {
     readonly proofs: Proofs,
     /** What others hold of the signed trees. */
     readonly witnessing: Witnessing,
+    private readonly signerPool: Pool,
   ) {
     const { pool, log, releases, logger } = options;
     this.access = new AccessRecorder({
@@ -91,16 +92,19 @@ export class AuditService {
     const { config, pool, log, logId, address, alarm } = options;
     const store = new PostgresAuditStore(pool);
     const keyFile = path.join(config.dataDir, 'audit-signing.key');
-    const signs = config.roles.includes('auditor');
-    const keys = await AuditKeys.open({ pool, store, logId, file: keyFile, name: config.auditOrigin, signs });
+    const signs = config.roles.includes('signer');
+    // Notes are written as a user of their own, where there is one.
+    const signerPool = signs && config.signerDatabaseUrl !== undefined ? signerPoolOf(config.signerDatabaseUrl, options) : pool;
+    const signerStore = signerPool === pool ? store : new PostgresAuditStore(signerPool);
+    const keys = await AuditKeys.open({ pool: signerPool, store: signerStore, logId, file: keyFile, name: config.auditOrigin, signs });
     const keeper = new DirectoryNoteKeeper(path.join(config.dataDir, 'audit-notes', logId));
     const notary = new Notary({
-      store,
+      store: signerStore,
       logId,
       partitions: log.partitions,
       signers: keys.atStart.signers,
       reloadKeys: () => keys.reload(),
-      terms: keepingTerms(store, logId),
+      terms: keepingTerms(signerStore, logId),
       clock: systemClock,
       timers: systemTimers,
       keeper,
@@ -118,7 +122,14 @@ export class AuditService {
       onRefusing: (problem) => alarm(`the access log cannot be written, so staff get no answers: ${problem}`),
     });
     const proofs = new Proofs(store, logId);
-    const witnessing = await Witnessing.open({ ...options, store, proofs, origin: notary.origin('root'), keys });
+    const witnessing = await Witnessing.open({
+      ...options,
+      pool: signerPool,
+      store: signerStore,
+      proofs,
+      origin: notary.origin('root'),
+      keys,
+    });
     const exporter = new Exporter({
       store,
       logId,
@@ -142,7 +153,7 @@ export class AuditService {
           correlationId: null,
         }),
     });
-    return new AuditService(options, store, notary, exporter, keys, keeper, accessLog, proofs, witnessing);
+    return new AuditService(options, store, notary, exporter, keys, keeper, accessLog, proofs, witnessing, signerPool);
   }
 
   follow(partition: number): void {
@@ -274,6 +285,7 @@ export class AuditService {
     await this.witnessing.stop();
     this.notaryRun?.abort.abort();
     await this.notaryRun?.done;
+    if (this.signerPool !== this.options.pool) await this.signerPool.end();
     await Promise.all([...this.wanted].map((partition) => this.leave(partition)));
     await this.access.stop();
   }
@@ -289,4 +301,15 @@ export class AuditService {
   notes(): readonly NotaryStatus[] {
     return this.notary.status();
   }
+}
+
+/** A few connections: notes are signed one after another. */
+function signerPoolOf(url: string, { config, logger }: AuditServiceOptions): Pool {
+  return createPool({
+    url,
+    max: 3,
+    statementTimeoutMs: config.statementTimeoutMs,
+    applicationName: 'fabula-signer',
+    onIdleError: (error) => logger.debug({ error }, 'an idle database connection of the signer ended'),
+  });
 }

@@ -1,3 +1,4 @@
+import type { Pool } from 'pg';
 import { history, random, type History } from './histories.js';
 import { testSigner } from './audited.js';
 import { AccessLog, type Access } from '../access/index.js';
@@ -11,11 +12,23 @@ import type { NoteKeeper } from '../note-keeper.js';
 import { keepingTerms } from '../terms/keep-terms.js';
 import { formatTrust, Frontier, generateSigner, leafHash, openTrustedNote, type NoteSigner, type TrustedKey } from '../tlog/index.js';
 import { verifyStore } from '../verify-store.js';
-import type { Process, Scenario } from '../../../../test/support/every-await.js';
 
 const timers = { after: () => () => undefined };
 const ROUNDS = 3;
 const LOG_SEED = 90_210;
+
+/** What `everyAwait` runs and kills (test/support/every-await.ts). */
+interface Process {
+  port<T extends object>(name: string, target: T): T;
+  pool(pool: Pool): Pool;
+}
+interface Scenario<World> {
+  begin(): Promise<World>;
+  run(world: World, process: Process): Promise<void>;
+  recover(world: World): Promise<void>;
+  inspect(world: World): Promise<void>;
+  verify(world: World): Promise<void>;
+}
 
 /** What survives a process: the log, the store, the notes that got out. */
 export interface KillableWorld extends History {
