@@ -139,6 +139,26 @@ describe('the collector of cosignatures', () => {
     expect([collector.status().quorum, problems(collector), forks]).toEqual(['reached', [null, null], []]);
   });
 
+  it('takes no larger tree for a contradiction that another process signed and had cosigned in between', async () => {
+    const { collecting, forks } = set(['one']);
+    const log = audited(7);
+    await log.round(2);
+    const older = await rootNote(log.store);
+    await log.round(2);
+    await collecting(log.store).round(NEVER);
+    // This one looked before that.
+    const stale = [older];
+    const store = new Proxy(log.store, {
+      get: (target, name): unknown =>
+        name === 'latestNote'
+          ? async (...asked: Parameters<MemoryAuditStore['latestNote']>) => stale.pop() ?? (await target.latestNote(...asked))
+          : (Reflect.get(target, name, target) as unknown),
+    });
+    const collector = collecting(store, new MemoryWitnessRecords());
+    await collector.round(NEVER);
+    expect([problems(collector), forks, stale]).toEqual([[null], [], []]);
+  });
+
   it('reports a second history with both notes and the proof that fails, once', async () => {
     const { collecting, forks, records, witnesses } = set();
     const log = audited(7);
