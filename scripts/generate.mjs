@@ -21,6 +21,7 @@ const { complianceShapes } = await load('compliance');
 const { logShapes } = await load('log');
 const { metricsReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'metrics-catalogue.js'));
 const { rolesReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'access', 'roles-reference.js'));
+const { retentionReference } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'retention', 'retention-reference.js'));
 const { openApiDocument } = await import(path.join(root, 'dist', 'apps', 'server', 'src', 'openapi.js'));
 const { commandLineReference } = await import(path.join(root, 'dist', 'apps', 'cli', 'src', 'program.js'));
 
@@ -34,6 +35,7 @@ const files = [
   ['docs/reference/configuration.md', platform.configurationReference()],
   ['docs/reference/metrics.md', metricsReference()],
   ['docs/reference/roles.md', rolesReference()],
+  ['docs/reference/retention.md', retentionReference()],
   ['docs/reference/command-line.md', commandLineReference()],
   ['docs/reference/asyncapi.yaml', yamlOf(feed.asyncApiDocument())],
   ['openapi.json', json(await openApiDocument())],

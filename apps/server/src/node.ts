@@ -48,6 +48,7 @@ import { Privacy } from './privacy/privacy.js';
 import { eraseWork, rotateKekWork } from './privacy/privacy-works.js';
 import { ProjectionService } from './projections/projection-service.js';
 import { MissingContents } from './stories/missing-contents.js';
+import { retentionOf, type Retention } from './retention/retention.js';
 import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 import { tracedCommand } from './traced-command.js';
@@ -68,6 +69,7 @@ export class FabulaNode {
   readonly metrics: NodeMetrics;
   readonly stories: StoryCatalogue;
   readonly compliance: Compliance;
+  readonly retention: Retention;
   readonly watch: PlaythroughWatch;
   private readonly missing: MissingContents | undefined;
   readonly operations: Operations;
@@ -107,6 +109,7 @@ export class FabulaNode {
     this.compliance.register(eraseWork(privacy));
     this.compliance.register(rotateKekWork(privacy));
     this.compliance.register(audit.keys.rotateWork());
+    this.retention = retentionOf(this);
     const partitionOfStream = (stream: string): number => this.partitionOf(stream);
     this.watch = new PlaythroughWatch({ reads, partitionOf: partitionOfStream, timers: systemTimers, logger });
     const alarm = alarmOf(metrics, logger);

@@ -51,7 +51,7 @@ export interface StoreReport {
     readonly verdicts: Readonly<Record<string, number>>;
   }[];
   /** Of which leaves only the hashes could be verified, since they were pruned. */
-  readonly pruned: readonly PrunedClass[];
+  readonly pruned: readonly (Omit<PrunedClass, 'below'> & { readonly below: string })[];
   /** What could not be shown with what was given, in words. */
   readonly notShown: readonly string[];
 }
@@ -91,7 +91,15 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<StoreRep
     notShown.push('that two people approved what was pruned: ask the running server');
   if (logId === undefined) notShown.push('anything: the store is empty');
   const { exitCode, list, total: findingsTotal } = findings;
-  return { ok: findingsTotal === 0, exitCode, findings: list, findingsTotal, trees, pruned, notShown };
+  return {
+    ok: findingsTotal === 0,
+    exitCode,
+    findings: list,
+    findingsTotal,
+    trees,
+    pruned: pruned.map((one) => ({ ...one, below: String(one.below) })),
+    notShown,
+  };
 }
 
 async function comparePruned(

@@ -30,3 +30,4 @@ export {
 export * from './compliance-stream.js';
 export { activeHolds, holdAgainst } from './holds.js';
 export { derivedId } from './ids.js';
+export { RETENTION_CLASSES, retentionClass, retentionOf, type RetentionClass, type RetentionName } from './retention.js';

@@ -143,6 +143,13 @@ export const errorCatalogue = {
     'Who proposes an action does not approve it.',
     'Ask somebody else who has one of the roles that suffice.',
   ),
+  LEAVES_PRUNED: entry(
+    410,
+    false,
+    'These leaves were pruned',
+    'Their retention was over and two people approved; hashes and proofs of what came later stay. `details.from` is where all leaves are kept.',
+    'Ask from `details.from` on; `fabula compliance retention` says what was pruned, and by which action.',
+  ),
   HELD: entry(
     409,
     false,

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport } from '#lib/audit';
 import type { EventLog, Releases } from '#lib/log';
-import { errorText, FabulaError, systemClock, systemTimers, type Logger } from '#lib/platform';
+import { errorText, FabulaError, pause, systemClock, systemTimers, type Logger } from '#lib/platform';
 
 /** How far one tree is: leaves when verifying, offsets of the log when rebuilding. */
 export interface TreeProgress {
@@ -41,8 +41,10 @@ interface AuditMaintenanceOptions {
   readonly following: { leaveAll(): Promise<void>; followAgain(): void };
 }
 
-/** The advisory lock of the store as a whole: verifications share it, a rebuild has it alone, whichever processes they run in. */
+/** The advisory lock of the store as a whole: verifications share it, a rebuild or a pruning has it alone, whichever processes they run in. */
 const STORE_LOCK = 0x0fab03;
+const LOCK_TRIES = 30;
+const LOCK_EVERY_MS = 1_000;
 const NONE = { state: 'none', startedAt: null, finishedAt: null, progress: [], report: null, error: null } as const;
 
 /** Work on the audit store as a whole, in the background, one piece at a time. Commands, readers and the log never wait for it. */
@@ -53,6 +55,32 @@ export class AuditMaintenance {
   private ordering = false;
 
   constructor(private readonly options: AuditMaintenanceOptions) {}
+
+  /** Who says whether two people approved a pruning. */
+  asking(approved: (action: string) => Promise<boolean>): void {
+    this.approved = approved;
+  }
+  private approved: ((action: string) => Promise<boolean>) | undefined;
+
+  /** Runs work that neither a verification nor a rebuild may meet, in whichever process; waits for them a while. @throws FabulaError CONFLICT */
+  async alone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      signal.throwIfAborted();
+      let unlock;
+      try {
+        unlock = await this.lock('alone');
+      } catch (error) {
+        if (!(error instanceof FabulaError) || error.code !== 'CONFLICT' || tries >= LOCK_TRIES) throw error;
+        await pause(systemTimers, LOCK_EVERY_MS, signal);
+        continue;
+      }
+      try {
+        return await work();
+      } finally {
+        unlock();
+      }
+    }
+  }
 
   verification(): Verification {
     return this.verifying;
@@ -88,6 +116,7 @@ export class AuditMaintenance {
           releases,
           outsideNotes: outside.filter((note) => note !== undefined),
           progress,
+          ...(this.approved === undefined ? {} : { approved: this.approved }),
         });
       },
       (work) => (this.verifying = work),

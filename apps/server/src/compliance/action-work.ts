@@ -1,5 +1,5 @@
 import type { Json } from '#lib/canonical';
-import type { Action, ActionKind, ActiveHold } from '#lib/compliance';
+import type { Action, ActionKind, ActiveHold, Asked } from '#lib/compliance';
 
 /**
  * Carries out approved actions of one kind. Whoever gives one registers it with `node.compliance.register` before `start`.
@@ -10,6 +10,8 @@ import type { Action, ActionKind, ActiveHold } from '#lib/compliance';
  */
 export interface ActionWork<K extends ActionKind = ActionKind> {
   readonly kind: K;
+  /** Why it cannot be proposed at all, in words for people; null: it can. Asked before it is decided, so that nobody approves what nothing can carry out. */
+  refuses?(asked: Extract<Asked, { kind: K }>): Promise<string | null>;
   carryOut(action: Extract<Action, { kind: K }>, signal: AbortSignal): Promise<Json>;
   /**
    * Why it cannot be carried out now, in words for people; null: nothing stands in its way. Asked before it begins, never after.

@@ -31,6 +31,8 @@ interface ServiceHost {
   readonly reads: ComplianceReads;
   readonly now: () => number;
   readonly alarm: (message: string) => void;
+  /** Why such an action cannot be carried out whoever approves it; null: it can. */
+  refusal(asked: Asked): Promise<string | null>;
   execute(request: CommandRequest): Promise<CommandOutcome>;
 }
 
@@ -56,10 +58,14 @@ export class ComplianceService {
     this.breakGlass = new BreakGlass(() => host.reads.state());
   }
 
-  propose(
+  /** @throws FabulaError BAD_INPUT for what could not be carried out; with the code of the rejection */
+  async propose(
     asking: Asking,
     { asked, reason, minutes }: { readonly asked: Asked; readonly reason: string; readonly minutes: number },
   ): Promise<Done> {
+    actingAs(asking.caller, proposers(asked.kind));
+    const refusal = await this.host.refusal(asked);
+    if (refusal !== null) throw new FabulaError('BAD_INPUT', refusal, { details: { field: 'action' } });
     const commandId = commandIdOf(asking);
     const id = derivedId('a', asking.caller.actor, commandId);
     const action = { ...asked, id } as Action;

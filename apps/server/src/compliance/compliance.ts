@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { Action, ActionKind } from '#lib/compliance';
+import type { Action, ActionKind, Asked } from '#lib/compliance';
 import type { CommandOutcome, CommandRequest } from '#lib/engine';
 import type { EventLog, LogId } from '#lib/log';
 import { systemClock, systemTimers, type Logger } from '#lib/platform';
@@ -49,8 +49,14 @@ export class Compliance {
       logger.warn({ alarm: message }, message);
     };
     this.reads = new ComplianceReads(host.reads.live);
+    const refusal = async (asked: Asked): Promise<string | null> => {
+      // Released with its approval: nothing has to be carried out.
+      if (asked.kind === 'release-hold') return null;
+      const work = this.works.get(asked.kind);
+      return work === undefined ? `nothing here carries out ${asked.kind}` : ((await work.refuses?.(asked)) ?? null);
+    };
     const execute = (request: CommandRequest): Promise<CommandOutcome> => host.execute(request);
-    this.service = new ComplianceService({ logId, waiter, reads: this.reads, now: systemClock.now, alarm, execute });
+    this.service = new ComplianceService({ logId, waiter, reads: this.reads, now: systemClock.now, alarm, execute, refusal });
     this.breakGlass = this.service.breakGlass;
     this.ledger = new WorkLedger(pool);
     this.executor = new ComplianceExecutor({

@@ -32,6 +32,8 @@ export async function hindrance(host: HindranceHost, action: Action, state: Comp
     const by = narrower.find(({ scope }) => scope.kind === touched?.scopeKind && scope.id === touched.scopeId);
     if (by !== undefined) return `hold ${by.id} on ${by.scope.kind} ${by.scope.id} touches this subject`;
   }
+  if (action.kind === 'prune' && narrower.length > 0 && !(await host.caughtUp()))
+    return 'the read models are behind the log: holds cannot be judged yet';
   // What a prune would take, only whoever prunes can say: without its word every hold stands against it.
   if (action.kind === 'prune' && work.blockedBy === undefined && narrower.length > 0) return `${narrower.length} holds are active`;
   return (await work.blockedBy?.(action, narrower)) ?? null;

@@ -1,10 +1,11 @@
 import { Controller, Get, Param, Req, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { parseLogName, Tiles } from '#lib/audit';
+import { LeavesPruned, parseLogName, Tiles } from '#lib/audit';
 import { FabulaError } from '#lib/platform';
 import { Recorded, Roles } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
+import { prunedError } from '../retention/pruned-error.js';
 
 /** What never changes may be kept by whoever asked, but not by anybody on the way: it is not public. */
 const IMMUTABLE = 'private, max-age=31536000, immutable';
@@ -29,7 +30,13 @@ export class AuditTilesController {
     const log = parseLogName(name);
     const { pathname } = new URL(request.url, 'http://localhost');
     const path = pathname.slice(pathname.indexOf('/tile/') + 1);
-    const bytes = log === undefined ? undefined : await new Tiles(audit.store, logId).read(log, path);
+    let bytes;
+    try {
+      bytes = log === undefined ? undefined : await new Tiles(audit.store, logId).read(log, path);
+    } catch (error) {
+      if (error instanceof LeavesPruned) throw prunedError(error);
+      throw error;
+    }
     if (bytes === undefined) throw new FabulaError('NOT_FOUND', 'this tile is not in the signed tree');
     await reply.type('application/octet-stream').header('cache-control', IMMUTABLE).send(bytes);
   }

@@ -9,6 +9,7 @@ import {
   parseLogName,
   parseSearchKey,
   playthroughStream,
+  LeavesPruned,
   ProofRefused,
   TooManyExports,
   TreeBehind,
@@ -24,6 +25,7 @@ import { requireRole } from '../http/auth.js';
 import { checked, text, time } from '../http/input.js';
 import { Recorded, Roles, Separated } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
+import { prunedError } from '../retention/pruned-error.js';
 
 const MAX_ENTRIES = 1_000n;
 /** Written without leading zeros, so that one number has one spelling; at most 2^63. */
@@ -293,6 +295,7 @@ async function refusable<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (error instanceof ProofRefused || error instanceof ExportRefused) throw new FabulaError('BAD_INPUT', error.message);
+    if (error instanceof LeavesPruned) throw prunedError(error);
     if (error instanceof TreeBehind) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 2_000 });
     if (error instanceof TooManyExports) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 10_000 });
     throw error;

@@ -3,6 +3,7 @@ import { complianceControllers } from './admin-compliance.controller.js';
 import { AdminDeadLettersController } from './admin-dead-letters.controller.js';
 import { AdminFeedController } from './admin-feed.controller.js';
 import { AdminPlaythroughsController, AdminProjectionsController } from './admin-operations.controller.js';
+import { AdminRetentionController } from './admin-retention.controller.js';
 import { AdminStoriesController } from './admin-stories.controller.js';
 import { subjectControllers } from './admin-subjects.controller.js';
 import { AuditTilesController } from './audit-tiles.controller.js';
@@ -24,6 +25,7 @@ export const apiControllers = [
   AdminDeadLettersController,
   AdminFeedController,
   ...complianceControllers,
+  AdminRetentionController,
   ...subjectControllers,
   AuditController,
   AuditTilesController,

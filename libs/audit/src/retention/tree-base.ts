@@ -1,6 +1,5 @@
 import type { AcceptedCommand, StreamHead, StreamId } from '#lib/decision';
 import type { LogId } from '#lib/log';
-import type { AuditStore, StoredLeaf } from '../audit-store.js';
 import type { Leaf } from '../leaf.js';
 import type { LogName } from '../log-name.js';
 import { headFromLeaves } from '../stream-heads.js';
@@ -75,7 +74,7 @@ export class LeavesPruned extends Error {
 
 /** Says that the leaf may be missing because it was pruned; undefined: it must be there. */
 export async function prunedBelow(
-  store: Pick<AuditStore, 'bases'>,
+  store: { bases(logId: LogId): Promise<readonly TreeBase[]> },
   logId: LogId,
   log: LogName,
   index: bigint,
@@ -85,7 +84,11 @@ export async function prunedBelow(
 }
 
 /** A stream's base carried over one more run of its accepted leaves. */
-export function carryOver(before: StreamBase | undefined, stream: StreamId, leaves: readonly StoredLeaf[]): StreamBase {
+export function carryOver(
+  before: StreamBase | undefined,
+  stream: StreamId,
+  leaves: readonly { readonly offset: number; readonly bytes: Buffer }[],
+): StreamBase {
   const [first] = leaves;
   let versionHash = before?.versionHash ?? null;
   for (const { bytes } of leaves) versionHash = versionNamed(bytes) ?? versionHash;

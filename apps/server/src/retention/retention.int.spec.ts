@@ -1,0 +1,229 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { LeavesPruned, PRUNE_BLOCK, verifyBundle } from '#lib/audit';
+import { authoringEvents, storyStream, type StoryCommand } from '#lib/authoring';
+import { complianceEvents, RETENTION_CLASSES, type Asked } from '#lib/compliance';
+import { logEvents } from '#lib/log';
+import { createLogger, FabulaError, loadConfig, systemClock, systemTimers, type UserRole } from '#lib/platform';
+import { derivedPlaythroughId, playthroughEvents, playthroughStream } from '#lib/playthrough';
+import { rebuild } from '#lib/projections';
+import type { Story } from '#lib/story';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { temporaryDataDir } from '../../../../test/support/server-process.js';
+import { STORY_TEXT } from '../../../../test/simulation/story.js';
+import type { Asking } from '../compliance/compliance-service.js';
+import { FabulaNode } from '../node.js';
+
+const DAY = 86_400_000;
+const PLAYED = 700;
+const until = async (what: () => Promise<boolean>): Promise<void> => {
+  for (const end = Date.now() + 30_000; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    if (await what()) return;
+    if (Date.now() > end) throw new Error('waited in vain');
+  }
+};
+
+it('names a purpose and a class for every event type there is, and none for others', () => {
+  const named = RETENTION_CLASSES.flatMap(({ streams, events }) => Object.keys(events).map((type) => `${streams} ${type}`));
+  const there = { playthrough: playthroughEvents, story: authoringEvents, compliance: complianceEvents, log: logEvents };
+  const known = Object.entries(there).flatMap(([kind, types]) => [...types.keys()].map((type) => `${kind} ${type}`));
+  expect(named.toSorted()).toEqual(known.toSorted());
+  expect(RETENTION_CLASSES.filter(({ mustEnd, keepDays }) => mustEnd && keepDays === null)).toEqual([]);
+});
+
+describe('retention of one node', () => {
+  let database: TestDatabase;
+  let dataDir: string;
+  let node: FabulaNode;
+  let versionHash: string;
+  const commands = new Map<string, string>();
+  const logger = createLogger({ level: 'silent' });
+  const config = (roles: string) =>
+    loadConfig({
+      FABULA_DATA_DIR: dataDir,
+      FABULA_ROLES: roles,
+      FABULA_PARTITIONS: '1',
+      FABULA_CHECKPOINT_INTERVAL_MS: '200',
+    });
+  const opened = async (roles: string): Promise<FabulaNode> => {
+    const one = await FabulaNode.open(config(roles), logger, database.url, 'http://127.0.0.1:1');
+    await one.start();
+    return one;
+  };
+
+  const command = (given: StoryCommand) =>
+    node.execute({
+      stream: storyStream('sim'),
+      commandId: `c:${randomUUID()}`,
+      digestInput: { ...given },
+      command: given,
+      actor: { id: 'r-author', role: 'author' },
+      correlationId: 'c',
+      causationId: null,
+    });
+  const play = async (reader: string, commandId = `c:${randomUUID()}`): Promise<{ id: string; duplicate: boolean }> => {
+    const id = derivedPlaythroughId(reader, commandId);
+    const start = { type: 'start', storyId: 'sim', versionHash, preview: false } as const;
+    const outcome = await node.execute({
+      stream: playthroughStream(id),
+      commandId,
+      digestInput: start,
+      command: start,
+      actor: { id: reader, role: 'reader' },
+      correlationId: 'c',
+      causationId: null,
+    });
+    if (outcome.kind === 'rejected') throw new Error(outcome.message);
+    commands.set(reader, commandId);
+    return { id, duplicate: outcome.duplicate };
+  };
+  const as = (id: string, ...roles: readonly UserRole[]): Asking => ({
+    caller: { actor: `r-${id}`, roles: new Set(roles), expiresAt: Date.now() + DAY } as Asking['caller'],
+    origin: { correlationId: randomUUID() },
+  });
+  const [dora, ada] = [as('dora', 'dpo'), as('ada', 'admin')];
+  const propose = (asked: Asked): Promise<{ id: string }> =>
+    node.compliance.service.propose(dora, { asked, reason: 'its time is over', minutes: 60 });
+  const approved = async (asked: Asked): Promise<string> => {
+    const { id } = await propose(asked);
+    await node.compliance.service.approve(ada, id);
+    return id;
+  };
+  const view = async (id: string) => {
+    const { value } = await node.compliance.reads.action(id);
+    const [one] = await node.compliance.views(value === undefined ? [] : [value]);
+    if (one === undefined) throw new Error('there is no such action');
+    return one;
+  };
+  const refusal = (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => 'done',
+      (error: unknown) => (error instanceof FabulaError ? `${error.code}: ${error.message}` : String(error)),
+    );
+  const carriedOut = (id: string) => until(async () => (await view(id)).stage === 'carried-out');
+  const verified = async () => {
+    await node.audit.maintenance.startVerification();
+    await until(async () => node.audit.maintenance.verification().state !== 'running');
+    return node.audit.maintenance.verification();
+  };
+  const current = async (): Promise<boolean> => {
+    const end = await node.log.end(0);
+    const note = await node.audit.store.latestNote('p0', node.logId);
+    return note?.size === BigInt(end) && note.terms !== undefined;
+  };
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    dataDir = await temporaryDataDir();
+    node = await opened('api,engine,projector');
+    versionHash = await node.contents.put(JSON.parse(STORY_TEXT) as Story);
+    const about = { format: 'json', lintErrors: 0, lintWarnings: 0, passages: 2, title: 'Simulated' } as const;
+    await command({ type: 'draftVersion', storyId: 'sim', versionHash, ...about });
+    await command({ type: 'publishVersion', versionHash });
+    for (let n = 0; n < PLAYED; n += 50) await Promise.all(Array.from({ length: 50 }, (_, i) => play(`r-${n + i}`)));
+    await node.stop();
+    // Four years pass.
+    await database.pool.query('update fabula.log_records set time = time - $1::bigint', [4 * 365 * DAY]);
+    node = await opened('api,engine,projector,auditor,signer');
+    for (let n = 0; n < 20; n++) await play(`r-new-${n}`);
+    await until(current);
+  });
+  afterAll(async () => {
+    await node?.stop();
+    await database?.drop();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  it('refuses what cannot be carried out when it is proposed', async () => {
+    const before = [{ partition: 0, offset: 512 }];
+    const rule = { kind: 'set-retention', purpose: 'playing on' } as const;
+    expect(await refusal(propose({ ...rule, retention: 'play', keepDays: null }))).toMatch(/^BAD_INPUT: play tells of readers/);
+    expect(await refusal(propose({ ...rule, retention: 'none', keepDays: 5 }))).toMatch(/^BAD_INPUT: there is no retention class none/);
+    const prune = { kind: 'prune', retention: 'play', what: 'leaves', before } as const;
+    expect(await refusal(propose({ ...prune, what: 'log' }))).toMatch(/^BAD_INPUT: records of the log cannot be pruned/);
+    expect(await refusal(propose({ ...prune, retention: 'stories' }))).toMatch(/^BAD_INPUT: stories is kept without an end/);
+    expect(await refusal(propose({ ...prune, before: [] }))).toMatch(/^BAD_INPUT: between 1 and 128/);
+    expect(await refusal(propose({ ...prune, before: [...before, ...before] }))).toMatch(/^BAD_INPUT: each partition/);
+    expect(await refusal(propose({ ...prune, before: [{ partition: 9, offset: 1 }] }))).toMatch(/^BAD_INPUT: there is no partition 9/);
+  });
+
+  it('reports what expires by the rule that two people set', async () => {
+    const of = async (name: string) => (await node.retention.report()).find((one) => one.name === name);
+    expect(await of('play')).toMatchObject({
+      keepDays: 1_095,
+      setBy: null,
+      expired: [{ partition: 0, offset: 512, leaves: 510 }],
+      pruned: [],
+    });
+    const longer = await approved({ kind: 'set-retention', retention: 'play', purpose: 'a study', keepDays: 2_000 });
+    await carriedOut(longer);
+    expect(await of('play')).toMatchObject({ keepDays: 2_000, purpose: 'a study', setBy: longer, expired: [] });
+    const year = await approved({ kind: 'set-retention', retention: 'play', purpose: 'playing on', keepDays: 365 });
+    await carriedOut(year);
+    expect(await of('play')).toMatchObject({ keepDays: 365, setBy: year, oldest: { partition: 0, index: '2' }, heldBy: [] });
+    expect(await of('stories')).toMatchObject({ keepDays: null, oldest: { index: '0' }, expired: [] });
+  });
+
+  it('prunes once no hold stands against it, and everything verifies as before', async () => {
+    const store = node.audit.store;
+    const hold = await node.compliance.service.placeHold(dora, { scope: { kind: 'subject', id: 'r-77' }, matter: 'case 1', until: null });
+    const other = await node.compliance.service.placeHold(dora, {
+      scope: { kind: 'subject', id: 'r-new-3' },
+      matter: 'case 2',
+      until: null,
+    });
+    const [play] = (await node.retention.report()).filter(({ name }) => name === 'play');
+    expect(play?.heldBy.map(({ id }) => id)).toEqual([hold.id]);
+    const id = await approved({ kind: 'prune', retention: 'play', what: 'leaves', before: [{ partition: 0, offset: 600 }] });
+    expect((await view(id)).blocked).toBe(`hold ${hold.id} on subject r-77 touches leaves that would go`);
+    const notes = await store.notes('p0', node.logId, 0n, 1_000);
+    await approved({ kind: 'release-hold', hold: hold.id });
+    await carriedOut(id);
+    expect((await view(id)).result).toEqual({ retention: 'play', what: 'leaves', pruned: [{ log: 'p0', below: '512', leaves: 510 }] });
+    expect((await store.notes('p0', node.logId, 0n, 1_000)).slice(0, notes.length)).toEqual(notes);
+    const [after] = (await node.retention.report()).filter(({ name }) => name === 'play');
+    expect(after).toMatchObject({
+      expired: [],
+      pruned: [{ partition: 0, below: '512', leaves: 510, action: id }],
+      oldest: { index: '512' },
+    });
+    await approved({ kind: 'release-hold', hold: other.id });
+    const size = (await store.latestNote('p0', node.logId))?.size ?? 0n;
+    await expect(node.audit.proofs.inclusion('p0', 5n, size)).rejects.toThrow(LeavesPruned);
+    expect((await node.audit.proofs.inclusion('p0', 1n, size)).leaf.toString()).toContain('StoryVersionPublished');
+    const { report, state } = await verified();
+    expect([state, report?.findings, report?.pruned]).toEqual([
+      'done',
+      [],
+      [{ log: 'p0', retention: 'play', below: '512', leaves: 510, action: id }],
+    ]);
+  });
+
+  it('exports what is left, builds it again, starts cold and plays on as before', async () => {
+    await until(current);
+    const job = await node.audit.requestExport('everything', 'r-cleo', {});
+    await node.audit.exporter.idle();
+    const file = await node.audit.exporter.file(job.id);
+    const bundle = await verifyBundle(createReadStream(file ?? ''), { vkey: await node.audit.keys.trust() });
+    expect(bundle.findings).toEqual([]);
+    expect(bundle.trees.find(({ tree }) => tree === 'p0')).toMatchObject({ from: String(2n * PRUNE_BLOCK) });
+    const refused = node.audit.requestExport([{ log: 'p0', from: 0n }], 'r-cleo', {});
+    await expect(refused).rejects.toThrow(LeavesPruned);
+
+    const before = await node.audit.store.open('p0', node.logId);
+    await node.audit.maintenance.startRebuild();
+    await until(async () => node.audit.maintenance.rebuild().state !== 'running');
+    expect(node.audit.maintenance.rebuild()).toMatchObject({ state: 'done', error: null });
+    expect(await node.audit.store.open('p0', node.logId)).toEqual(before);
+
+    await node.stop();
+    node = await opened('api,engine,projector,auditor,signer');
+    expect((await play('r-5', commands.get('r-5'))).duplicate).toBe(true);
+    expect((await play('r-5')).duplicate).toBe(false);
+    await until(current);
+    expect((await verified()).report?.findings).toEqual([]);
+    const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
+    expect(report.parity.kind).toBe('equal');
+  });
+});
