@@ -1,6 +1,6 @@
 import type { StoreReport } from '#lib/audit';
 import type { StoreWorkAnswer } from './audit-types.js';
-import { findingText } from './audit-verify.js';
+import { findingText } from './bundle-report.js';
 import type { Cli } from './cli.js';
 import { connect, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT } from './exit-codes.js';
@@ -76,7 +76,7 @@ function reportOf<Report>({ state, error, report }: StoreWorkAnswer<Report>, wha
 
 function reportText(terminal: Terminal, url: string, report: StoreReport): void {
   const paint = painter(terminal);
-  const { ok, exitCode, findings, findingsTotal, trees, notShown } = report;
+  const { ok, exitCode, findings, findingsTotal, trees, pruned, notShown } = report;
   terminal.out(`${paint('bold', `the audit store of ${oneLine(url)}`)}\n\n`);
   if (trees.length > 0) {
     terminal.out(
@@ -106,5 +106,9 @@ function reportText(terminal: Terminal, url: string, report: StoreReport): void 
       : `${paint('red', '✗')} ${paint('bold', 'Not genuine')}: ${counted(findingsTotal, 'finding')}, exit code ${exitCode}\n`,
   );
   terminal.out(paint('dim', `${wrapped('The server checked itself: an export is checked without it.', terminal.columns)}\n`));
+  for (const { log, retention, below, leaves: gone, action: id } of pruned) {
+    const text = `${log}: ${counted(gone, 'leaf', 'leaves')} of ${oneLine(retention)} below ${below} were pruned, action ${oneLine(id)}; their hashes were followed`;
+    terminal.out(paint('dim', `  - ${wrapped(text, terminal.columns, '    ')}\n`));
+  }
   for (const one of notShown) terminal.out(paint('dim', `  - not shown: ${wrapped(oneLine(one), terminal.columns, '    ')}\n`));
 }

@@ -55,11 +55,12 @@ export async function mirror(cli: Cli, options: TilesCommand & ConnectionOptions
   return EXIT.ok;
 }
 
-async function tile(http: HttpClient, log: string, name: string): Promise<Uint8Array | undefined> {
+async function tile(http: HttpClient, log: string, name: string): Promise<Uint8Array | 'pruned' | undefined> {
   try {
     return new Uint8Array(await (await http.response(`/audit/logs/${log}/${name}`)).arrayBuffer());
   } catch (error) {
     if (error instanceof ServerRefused && error.status === 404) return undefined;
+    if (error instanceof ServerRefused && error.status === 410) return 'pruned';
     throw error;
   }
 }

@@ -160,7 +160,7 @@ class TreeCheck {
       await terms.page();
       await this.compareTiles();
       if (log === 'root') await this.compareRootLeaves(page.leaves);
-      this.options.progress?.(log, sequence.leaves);
+      this.options.progress?.(log, Number(first) + sequence.leaves);
     }
     sequence.end(size, this.head.previousLeaf ?? undefined, tree);
     await derived?.return(undefined);

@@ -65,7 +65,6 @@ export type PackagePart =
 
 /** Accesses shown of one playthrough; all of them are in the access log. */
 const MAX_ACCESSES = 100;
-const RETENTION_RULES = 100;
 
 /** Everything that is held about one reader (GDPR Article 15), a page of the database at a time and nothing of it on disk. */
 export async function* readerPackage(node: FabulaNode, pseudonym: string): AsyncGenerator<PackagePart> {
@@ -85,13 +84,7 @@ export async function* readerPackage(node: FabulaNode, pseudonym: string): Async
 }
 
 async function head(node: FabulaNode, pseudonym: string): Promise<PackageHead> {
-  const carriedOut = await node.compliance.reads.actions({ kind: 'set-retention', stage: 'carried-out', first: RETENTION_RULES });
-  const rules = new Map<string, RetentionRule>();
-  for (const { action } of await node.compliance.views(carriedOut.value.rows)) {
-    // The last one decided comes first.
-    if (action?.kind !== 'set-retention' || rules.has(action.retention)) continue;
-    rules.set(action.retention, { retention: action.retention, purpose: action.purpose, keepDays: action.keepDays });
-  }
+  const rules = (await node.retention.rules()).filter(({ mustEnd }) => mustEnd);
   return {
     pseudonym,
     generatedAt: iso(systemClock.now()),
@@ -101,9 +94,9 @@ async function head(node: FabulaNode, pseudonym: string): Promise<PackageHead> {
       'Whoever was handed an audit export: it holds pseudonyms and sealed texts, never their keys.',
       'Consumers of the public feed: it holds neither pseudonyms nor texts of readers.',
     ],
-    retention: [...rules.values()],
+    retention: rules.map(({ name, purpose, keepDays }) => ({ retention: name, purpose, keepDays })),
     retentionText:
-      'Without a rule above, what you played is kept until you ask to be forgotten. The names of your checkpoints become unreadable everywhere at once when your key is destroyed; what remains then can no longer be connected with you.',
+      'After that time what proves each of your turns may be deleted, once two persons decide so; the turns themselves are kept until you ask to be forgotten. The names of your checkpoints become unreadable everywhere at once when your key is destroyed; what remains then can no longer be connected with you.',
     source: 'You yourself, by playing; your identity from the issuer of your token. Of that identity only a keyed hash is stored.',
     rights: 'You may ask for erasure, and complain to a supervisory authority. Nothing here is decided about you automatically.',
   };

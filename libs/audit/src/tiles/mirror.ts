@@ -35,8 +35,8 @@ export interface MirrorOptions {
   readonly origin: string;
   /** The newest signed note. */
   readonly checkpoint: () => Promise<string>;
-  /** Bytes of `tile/…`; undefined: not there. */
-  readonly tile: (path: string) => Promise<Uint8Array | undefined>;
+  /** Bytes of `tile/…`; undefined: not there. Of entries that the log says it pruned, only the hashes are taken. */
+  readonly tile: (path: string) => Promise<Uint8Array | 'pruned' | undefined>;
   readonly progress?: (leaves: bigint, of: bigint) => void;
   readonly signal?: AbortSignal;
 }
@@ -116,12 +116,17 @@ class Mirror {
   private async block(index: bigint, width: number): Promise<Hash[]> {
     const hashesName = tilePath({ level: 0, index }, width);
     const entriesName = entriesPath(index, width);
-    // The entries are written first: where the hashes lie, their entries do.
+    // The entries are written first: where the hashes lie, their entries do, unless they were pruned.
     const here = width === TILE_WIDTH ? await this.file(hashesName) : undefined;
     if (here?.length === width * HASH_BYTES) return split(here);
     const [hashes, bytes] = await Promise.all([this.fetched(hashesName), this.fetched(entriesName)]);
-    const entries = parseEntries(bytes, width);
-    if (entries === undefined || hashes.length !== width * HASH_BYTES)
+    if (hashes === 'pruned') throw new MirrorRefused(`the log pruned ${hashesName}: hashes must stay`);
+    if (bytes === 'pruned' && width === TILE_WIDTH && hashes.length === width * HASH_BYTES) {
+      await this.write(hashesName, hashes);
+      return split(hashes);
+    }
+    const entries = bytes === 'pruned' ? undefined : parseEntries(bytes, width);
+    if (bytes === 'pruned' || entries === undefined || hashes.length !== width * HASH_BYTES)
       throw new MirrorRefused(`${entries === undefined ? entriesName : hashesName} does not hold ${width} of them`);
     const list = split(hashes);
     const wrong = entries.findIndex((entry, i) => !leafHash(entry).equals(list[i] as Hash));
@@ -153,8 +158,9 @@ class Mirror {
     );
   }
 
-  private async fetched(name: string): Promise<Buffer> {
+  private async fetched(name: string): Promise<Buffer | 'pruned'> {
     const bytes = await this.options.tile(name);
+    if (bytes === 'pruned') return bytes;
     if (bytes === undefined) throw new MirrorRefused(`the log does not have ${name}, although its signed tree is that large`);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
