@@ -3,6 +3,7 @@ import type { LogName } from '#lib/audit';
 import { bigCount, logName, repeated, wholeNumber } from './arguments.js';
 import { listAccesses, type AccessCommand } from './audit-access.js';
 import { exportBundle, type ExportCommand } from './audit-export.js';
+import { monitor, monitorExits, type MonitorCommand } from './audit-monitor.js';
 import { checkpoint, prove, type ProveCommand } from './audit-prove.js';
 import { rebuildStored, verifyStored } from './audit-store.js';
 import { mirror, type TilesCommand } from './audit-tiles.js';
@@ -111,6 +112,33 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       exits: [[EXIT.problems, 'The log was not taken: it contradicts its signature, or what lies there.']],
     },
   ).action(action(ending, (options: TilesCommand & ConnectionOptions) => mirror(cli, options)));
+
+  noted(
+    connecting(
+      group
+        .command('monitor')
+        .description('watch a server from outside: notes, entries, offsets and counts, each held to the others and to what was seen before')
+        .requiredOption('--vkey <vkey>', 'the key to trust, or a file with it or a trust policy: from whoever signs, not from the server')
+        .requiredOption('--state <dir>', 'where it remembers what it saw; never lose it')
+        .option('--interval <seconds>', 'between two rounds', wholeNumber(1, 86_400), 60)
+        .option(
+          '--stale <seconds>',
+          'silence that is an alarm: twice what the server publishes idle notes again at',
+          wholeNumber(1, 31_536_000),
+          1_200,
+        )
+        .option('--once', 'one round, for cron: the exit code is the worst alarm')
+        .option('--from-start', 'in the first round, derive every root from the first leaf on')
+        .option('--metrics-file <file>', 'write figures for the textfile collector of Prometheus')
+        .option('--json', 'one line of JSON per round'),
+    ),
+    {
+      details:
+        'Role compliance. Best on a machine of another owner. It reads only what is new. Without --once it runs until Ctrl-C. docs/how-to/watch-the-audit.md says what to do about each alarm.',
+      examples: ['fabula audit monitor --url https://play.example --vkey audit.vkey --state watch --once --json'],
+      exits: [[EXIT.ok, 'No alarm.'], [EXIT.usage, 'The key or the state cannot be read.'], ...monitorExits()],
+    },
+  ).action(action(ending, (options: MonitorCommand & ConnectionOptions) => monitor(cli, options)));
 
   noted(
     group

@@ -1,5 +1,6 @@
 export * from './tlog/index.js';
 export * from './access/index.js';
+export * from './monitor/index.js';
 export * from './timestamp/index.js';
 export * from './witness/index.js';
 export { leafBytes, leafTerms, MAX_LEAF_BYTES, type Leaf, type LeafEvent, type LeafInput, type LeafTerms } from './leaf.js';

@@ -62,3 +62,4 @@ export { createReadSide, type ReadSide, type ReadSideOptions } from './read-side
 export { ParityFailed, rebuild, RebuildRunning, type RebuildOptions, type RebuildProgress, type RebuildReport } from './rebuild.js';
 export { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 export { TABLE_NAMES, TABLES, type ReadModelRows, type TableName } from './tables.js';
+export { liveCounts, type LiveCounts } from './live-counts.js';

@@ -91,6 +91,7 @@ export class AuditController {
           size: String(size),
           signedSize: String(note?.size ?? 0n),
           signedAt: isoOrNull(note?.signedAt),
+          publishedAt: isoOrNull(note?.publishedAt),
         };
       }),
     );

@@ -6,6 +6,7 @@ import { AdminPlaythroughsController, AdminProjectionsController } from './admin
 import { AdminRetentionController } from './admin-retention.controller.js';
 import { AdminStoriesController } from './admin-stories.controller.js';
 import { subjectControllers } from './admin-subjects.controller.js';
+import { AuditReconciliationController } from './audit-reconciliation.controller.js';
 import { AuditTilesController } from './audit-tiles.controller.js';
 import { AuditWitnessesController } from './audit-witnesses.controller.js';
 import { AuditController } from './audit.controller.js';
@@ -28,6 +29,7 @@ export const apiControllers = [
   AdminRetentionController,
   ...subjectControllers,
   AuditController,
+  AuditReconciliationController,
   AuditTilesController,
   AuditWitnessesController,
   AccessController,
