@@ -46,7 +46,7 @@ describe("an issuer's published keys", () => {
     expect(asked).toBe(1);
 
     // Keys that are always too old: each verification wants new ones.
-    const forgetful = createTokenVerifier({ ...rules, keys: remoteKeys(keysUri, 0) });
+    const forgetful = createTokenVerifier({ ...rules, keys: remoteKeys(keysUri, { maxAgeMs: 0 }) });
     await forgetful.verify(await token('one'));
     await forgetful.verify(await token('one'));
     expect(asked).toBe(3);

@@ -1,9 +1,11 @@
-import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
+import path from 'node:path';
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, jwtVerify, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import type { Config } from './config.js';
 import { openDevelopmentIssuer, type DevelopmentIssuer } from './development-issuer.js';
 import { errorText } from './error-code.js';
 import { FabulaError } from './errors.js';
 import { boundedText, discoveredKeys } from './oidc-discovery.js';
+import { RememberedKeys } from './remembered-keys.js';
 import { USER_ROLES, type UserRole } from './user-roles.js';
 
 /** Who sent a request, as a checked token says. */
@@ -45,7 +47,13 @@ export async function createAuth(
   const clockToleranceSeconds = config.authClockToleranceSeconds;
   if (config.authIssuer !== undefined && config.authAudience !== undefined) {
     const { authIssuer: issuer, authAudience: audience, authJwksUri } = config;
-    const keys = authJwksUri === undefined ? discoveredKeys(issuer, { keysAt: remoteKeys, onProblem }) : remoteKeys(new URL(authJwksUri));
+    const file = new RememberedKeys(path.join(config.dataDir, 'issuer-keys.json'), issuer);
+    const remembered = await file.read();
+    const onKeys = (jwks: JSONWebKeySet): void =>
+      void file.keep(jwks).catch((error: unknown) => onProblem?.(`the keys of the token issuer cannot be remembered: ${errorText(error)}`));
+    const keysAt = (uri: URL): JWTVerifyGetKey => remoteKeys(uri, { remembered, onKeys });
+    const meanwhile = remembered === undefined ? undefined : createLocalJWKSet(remembered);
+    const keys = authJwksUri === undefined ? discoveredKeys(issuer, { keysAt, meanwhile, onProblem }) : keysAt(new URL(authJwksUri));
     const rules = { issuer, audience, keys, clockToleranceSeconds };
     return { verifier: createTokenVerifier(rules), developmentIssuer: undefined };
   }
@@ -77,16 +85,28 @@ export function createTokenVerifier(rules: TokenRules): TokenVerifier {
   };
 }
 
+export interface KeysOptions {
+  /** How long keys are taken for new. */
+  readonly maxAgeMs?: number | undefined;
+  /** After how long the issuer is asked again for an unknown key. */
+  readonly cooldownMs?: number | undefined;
+  /** What serves until the issuer has answered once. */
+  readonly remembered?: JSONWebKeySet | undefined;
+  /** Told of every set that was fetched. */
+  readonly onKeys?: (jwks: JSONWebKeySet) => void;
+}
+
 /**
  * The issuer's keys, fetched when first needed, when they are old and when an unknown key id comes. While the issuer is down the
  * last good ones serve on, and it is asked again once per cool-down only, so that callers do not wait for it one by one.
  */
-export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS, cooldownMs = KEYS_COOLDOWN_MS): JWTVerifyGetKey {
+export function remoteKeys(uri: URL, options: KeysOptions = {}): JWTVerifyGetKey {
+  const { maxAgeMs = KEYS_MAX_AGE_MS, cooldownMs = KEYS_COOLDOWN_MS, remembered, onKeys } = options;
   const remote = createRemoteJWKSet(uri, {
     cooldownDuration: cooldownMs,
     cacheMaxAge: maxAgeMs,
     timeoutDuration: KEYS_TIMEOUT_MS,
-    [customFetch]: fetchBounded,
+    [customFetch]: (url: string, init: RequestInit) => fetchBounded(url, init, onKeys),
   });
   let failure: { readonly until: number; readonly cause: unknown } | undefined;
   return async (header, token) => {
@@ -101,15 +121,19 @@ export function remoteKeys(uri: URL, maxAgeMs = KEYS_MAX_AGE_MS, cooldownMs = KE
         failure = { until: Date.now() + (remote.jwks() === undefined ? 1_000 : cooldownMs), cause: error };
       }
     }
-    const lastGood = remote.jwks();
+    const lastGood = remote.jwks() ?? remembered;
     if (lastGood !== undefined) return createLocalJWKSet(lastGood)(header, token);
     throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be fetched at present.', { cause: failure.cause });
   };
 }
 
-async function fetchBounded(url: string, options: RequestInit): Promise<Response> {
+async function fetchBounded(url: string, options: RequestInit, onKeys: KeysOptions['onKeys']): Promise<Response> {
   const response = await fetch(url, options);
   const text = await boundedText(response, MAX_KEYS_BYTES);
+  if (response.status === 200 && onKeys !== undefined) {
+    const jwks = JSON.parse(text) as JSONWebKeySet | null;
+    if (Array.isArray(jwks?.keys)) onKeys(jwks);
+  }
   return new Response(text, { status: response.status, headers: response.headers });
 }
 

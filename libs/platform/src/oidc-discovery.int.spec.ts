@@ -1,9 +1,15 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
 import { importJWK, SignJWT, type JWK } from 'jose';
 import { IdentityProvider, signingKey } from '../../../test/support/identity-provider.js';
-import { createTokenVerifier, remoteKeys, type TokenVerifier } from './auth.js';
+import { createAuth, createTokenVerifier, remoteKeys, type KeysOptions, type TokenVerifier } from './auth.js';
+import { loadConfig } from './config.js';
 import { freePort } from './embedded-postgres.js';
 import { BadIssuerMetadata, discoveredKeys, keysUriOf } from './oidc-discovery.js';
+import { REMEMBERED_FOR_MS, RememberedKeys } from './remembered-keys.js';
 
 const METADATA = '/.well-known/openid-configuration';
 
@@ -16,10 +22,9 @@ describe("a real provider's tokens", () => {
   });
   afterEach(() => provider.stop());
 
-  /** @param ages of keys: how long they are taken for new, and after how long an unknown one is asked for again */
-  function verifierOf(ages: { readonly maxAgeMs?: number; readonly cooldownMs?: number } = {}, now?: () => number): TokenVerifier {
+  function verifierOf(ages: KeysOptions = {}, now?: () => number): TokenVerifier {
     const keys = discoveredKeys(provider.issuer, {
-      keysAt: (uri) => remoteKeys(uri, ages.maxAgeMs, ages.cooldownMs),
+      keysAt: (uri) => remoteKeys(uri, ages),
       ...(now === undefined ? {} : { now }),
     });
     return createTokenVerifier({ issuer: provider.issuer, audience: 'fabula', keys, clockToleranceSeconds: 0 });
@@ -64,6 +69,30 @@ describe("a real provider's tokens", () => {
     time += 2 * 3_600_000;
     for (let n = 0; n < 3; n++) expect((await verifier.verify(token)).subject).toBe('a-service');
     await expect(verifierOf().verify(token)).rejects.toMatchObject({ code: 'OVERLOADED', retryable: true });
+  });
+
+  test('go on being accepted by a process that starts while it is down, for a day', async () => {
+    await provider.start([first as JWK]);
+    const dir = await mkdtemp(path.join(os.tmpdir(), 'fabula-keys-'));
+    try {
+      const config = loadConfig({ AUTH_ISSUER: provider.issuer, AUTH_AUDIENCE: 'fabula', FABULA_DATA_DIR: dir });
+      const token = await provider.token();
+      await (await createAuth(config)).verifier.verify(token);
+      const file = path.join(dir, 'issuer-keys.json');
+      // Written beside the answer: nobody waits for it.
+      for (let n = 0; n < 200 && !existsSync(file); n++) await new Promise((resolve) => setImmediate(resolve));
+      await provider.stop();
+      expect((await (await createAuth(config)).verifier.verify(token)).subject).toBe('a-service');
+      await expect((await createAuth(config)).verifier.verify(`${token.slice(0, -6)}AAAAAA`)).rejects.toMatchObject(refused);
+
+      const tomorrow = new RememberedKeys(file, provider.issuer, () => Date.now() + REMEMBERED_FOR_MS);
+      expect(await tomorrow.read()).toBeUndefined();
+      expect(await new RememberedKeys(file, 'https://another.example').read()).toBeUndefined();
+      await writeFile(file, (await readFile(file, 'utf8')).slice(0, 40));
+      await expect((await createAuth(config)).verifier.verify(token)).rejects.toMatchObject({ code: 'OVERLOADED' });
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 
   test('of keys that are not its own are refused without asking it for each', async () => {

@@ -18,15 +18,17 @@ export class BadIssuerMetadata extends Error {
 
 export interface DiscoveryOptions {
   readonly keysAt: (uri: URL) => JWTVerifyGetKey;
+  /** Keys of an earlier run: what serves while the issuer has not answered yet. */
+  readonly meanwhile?: JWTVerifyGetKey | undefined;
   readonly now?: () => number;
-  readonly onProblem?: (problem: string) => void;
+  readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
 /**
  * The issuer's keys from where its `/.well-known/openid-configuration` says (OpenID Connect Discovery 1.0). Looked up when the first token
  * comes, one look-up at a time; while that fails, keys found before serve on.
  */
-export function discoveredKeys(issuer: string, { keysAt, now = Date.now, onProblem }: DiscoveryOptions): JWTVerifyGetKey {
+export function discoveredKeys(issuer: string, { keysAt, meanwhile, now = Date.now, onProblem }: DiscoveryOptions): JWTVerifyGetKey {
   let found: { readonly uri: string; readonly keys: JWTVerifyGetKey } | undefined;
   let lookAgainAt = 0;
   let cause: unknown;
@@ -49,6 +51,7 @@ export function discoveredKeys(issuer: string, { keysAt, now = Date.now, onProbl
     if (now() >= lookAgainAt) looking ??= look().finally(() => (looking = undefined));
     // Whoever has keys does not wait for the look-up.
     if (found === undefined) await looking;
+    if (found === undefined && meanwhile !== undefined) return meanwhile(header, token);
     if (found === undefined)
       throw new FabulaError('OVERLOADED', 'The keys of the token issuer cannot be found at present.', { cause, retryAfterMs: 1_000 });
     return found.keys(header, token);
