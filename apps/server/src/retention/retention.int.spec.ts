@@ -38,6 +38,7 @@ describe('retention of one node', () => {
   let node: FabulaNode;
   let versionHash: string;
   const commands = new Map<string, string>();
+  const playthroughs = new Map<string, string>();
   const logger = createLogger({ level: 'silent' });
   const config = (roles: string) =>
     loadConfig({
@@ -76,6 +77,7 @@ describe('retention of one node', () => {
     });
     if (outcome.kind === 'rejected') throw new Error(outcome.message);
     commands.set(reader, commandId);
+    playthroughs.set(reader, id);
     return { id, duplicate: outcome.duplicate };
   };
   const as = (id: string, ...roles: readonly UserRole[]): Asking => ({
@@ -173,12 +175,25 @@ describe('retention of one node', () => {
       matter: 'case 2',
       until: null,
     });
-    const [play] = (await node.retention.report()).filter(({ name }) => name === 'play');
-    expect(play?.heldBy.map(({ id }) => id)).toEqual([hold.id]);
+    const heldBy = async () => (await node.retention.report()).find(({ name }) => name === 'play')?.heldBy.map(({ id }) => id);
+    expect(await heldBy()).toEqual([hold.id]);
+    const narrow = async (kind: 'story' | 'playthrough', target: string) =>
+      (await node.compliance.service.placeHold(dora, { scope: { kind, id: target }, matter: 'case 3', until: null })).id;
+    const early = playthroughs.get('r-100') ?? '';
+    const [, story, , playthrough] = [
+      await narrow('story', 'another'),
+      await narrow('story', 'sim'),
+      await narrow('playthrough', playthroughs.get('r-new-1') ?? ''),
+      await narrow('playthrough', early),
+    ];
+    expect((await heldBy())?.toSorted()).toEqual([hold.id, story, playthrough].toSorted());
     const id = await approved({ kind: 'prune', retention: 'play', what: 'leaves', before: [{ partition: 0, offset: 600 }] });
-    expect((await view(id)).blocked).toBe(`hold ${hold.id} on subject r-77 touches leaves that would go`);
+    expect((await view(id)).blocked).toMatch(
+      /^hold h-[0-9a-f]{16} on (subject r-77|story sim|playthrough .*) touches leaves that would go$/,
+    );
+    expect((await view(id)).stage).toBe('approved');
     const notes = await store.notes('p0', node.logId, 0n, 1_000);
-    await approved({ kind: 'release-hold', hold: hold.id });
+    for (const one of [story, playthrough, hold.id]) await approved({ kind: 'release-hold', hold: one ?? '' });
     await carriedOut(id);
     expect((await view(id)).result).toEqual({ retention: 'play', what: 'leaves', pruned: [{ log: 'p0', below: '512', leaves: 510 }] });
     expect((await store.notes('p0', node.logId, 0n, 1_000)).slice(0, notes.length)).toEqual(notes);
