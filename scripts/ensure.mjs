@@ -72,7 +72,7 @@ function linkCommand() {
   fs.symlinkSync(path.join('..', '..', 'bin', 'fabula.mjs'), link);
 }
 
-const SOURCES = ['apps', 'libs', 'migrations', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+const SOURCES = ['scripts/bundle-verifier.mjs', 'apps', 'libs', 'migrations', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 /** Changes whenever a source file does: paths, sizes and modification times. */
 function sourceFingerprint() {
@@ -100,5 +100,6 @@ export async function ensureBuilt() {
     '--logLevel',
     'warn',
   ]);
+  await must('building the verifier', process.execPath, ['scripts/bundle-verifier.mjs']);
   fs.writeFileSync(stamp, wanted);
 }

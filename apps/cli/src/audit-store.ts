@@ -1,6 +1,6 @@
 import type { StoreReport } from '#lib/audit';
 import type { StoreWorkAnswer } from './audit-types.js';
-import { findingText } from './audit-verify.js';
+import { findingText } from './bundle-report.js';
 import type { Cli } from './cli.js';
 import { connect, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT } from './exit-codes.js';

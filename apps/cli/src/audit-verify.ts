@@ -1,18 +1,9 @@
-import {
-  MalformedKey,
-  MalformedNote,
-  MalformedTrust,
-  verifyBundle,
-  type BundleReport,
-  type Finding,
-  type Place,
-  type TreeReport,
-} from '#lib/audit';
+import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type BundleReport } from '#lib/audit';
 import { errorCode } from '#lib/platform';
+import { bundleReport } from './bundle-report.js';
 import type { Cli } from './cli.js';
 import { EXIT, wrongUsage } from './exit-codes.js';
-import { byteSize, counted, grouped, instant, json, oneLine, painter, table, wrapped } from './layout.js';
-import type { Terminal } from './terminal.js';
+import { json } from './layout.js';
 import { keyOf, textOf } from './trusted-keys.js';
 
 export interface VerifyCommand {
@@ -23,7 +14,7 @@ export interface VerifyCommand {
 }
 
 /** Verifies a bundle on its own bytes; answers the verifier's exit code. */
-export async function verify(cli: Cli, bundle: string, options: VerifyCommand): Promise<number> {
+export async function verify(cli: Pick<Cli, 'terminal'>, bundle: string, options: VerifyCommand): Promise<number> {
   const { terminal } = cli;
   const vkey = options.key === undefined ? undefined : await keyOf(options.key);
   const previousNotes = await Promise.all((options.previous ?? []).map((file) => textOf(file)));
@@ -38,81 +29,6 @@ export async function verify(cli: Cli, bundle: string, options: VerifyCommand): 
     throw error;
   }
   if (options.json) terminal.out(json({ bundle, ...report }));
-  else reportText(terminal, bundle, report);
+  else bundleReport(terminal, bundle, report);
   return report.ok ? EXIT.ok : report.exitCode;
-}
-
-function reportText(terminal: Terminal, bundle: string, report: BundleReport): void {
-  const paint = painter(terminal);
-  const { ok, findings, findingsTotal, trees, notShown, keyTrusted } = report;
-  const fact = (name: string, value: string | null): void =>
-    terminal.out(`  ${paint('dim', name.padEnd(8))}${value === null ? '(unreadable)' : oneLine(value)}\n`);
-  terminal.out(`${paint('bold', oneLine(bundle))}  ${byteSize(report.bytes)}\n`);
-  fact('export', report.exportId);
-  fact('log', report.logId);
-  fact('key', report.vkey);
-  if (report.filter !== null) fact('filter', filterText(report.filter));
-  terminal.out(
-    `          ${keyTrusted === 'given' ? paint('green', 'the key that you gave') : paint('yellow', "the bundle's own key: give yours with --key")}\n\n`,
-  );
-  const filtered = report.filter?.kind === 'term';
-  if (trees.length > 0) {
-    terminal.out(
-      table(terminal, trees, [
-        { title: 'tree', cell: ({ tree }) => tree },
-        { title: 'leaves', cell: ({ leaves }) => leaves },
-        ...(filtered ? [{ title: 'shown', cell: ({ shown }: TreeReport) => grouped(shown) }] : []),
-        { title: 'range', cell: ({ from, to }) => `${grouped(from)}–${grouped(to)}` },
-        { title: 'of', cell: ({ size }) => (size === '' ? '?' : grouped(size)) },
-        { title: 'until', cell: ({ lastTime }) => (lastTime === null ? '' : instant(lastTime)) },
-        { title: 'verdicts', cell: verdicts, flexible: true },
-      ]),
-    );
-    terminal.out('\n');
-  }
-  for (const finding of findings) terminal.out(findingText(terminal, finding));
-  if (findingsTotal > findings.length) terminal.out(`  … and ${counted(findingsTotal - findings.length, 'more finding')}\n`);
-  const leaves = trees.reduce((sum, tree) => sum + tree.leaves, 0);
-  if (ok)
-    terminal.out(
-      `${paint('green', '✓')} ${paint('bold', 'Verified')}: ${counted(leaves, 'leaf', 'leaves')} in ${counted(trees.length, 'tree')} give the signed roots\n`,
-    );
-  else
-    terminal.out(
-      `${paint('red', '✗')} ${paint('bold', 'Not genuine')}: ${counted(findingsTotal, 'finding')}, exit code ${report.exitCode}\n`,
-    );
-  terminal.out(paint('dim', 'What this bundle cannot show by itself:\n'));
-  for (const one of notShown) terminal.out(paint('dim', `  - ${wrapped(oneLine(one), terminal.columns, '    ')}\n`));
-}
-
-function filterText(filter: NonNullable<BundleReport['filter']>): string {
-  if (filter.kind === 'term') return `${filter.term.type} ${filter.term.value}: every leaf that has it, of the others their hashes`;
-  const { from, to } = filter;
-  return [from === undefined ? '' : `from ${instant(Number(from))}`, to === undefined ? '' : `before ${instant(Number(to))}`]
-    .join(' ')
-    .trim();
-}
-
-function verdicts({ verdicts: counts }: BundleReport['trees'][number]): string {
-  return Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([verdict, count]) => `${grouped(count)} ${verdict}`)
-    .join(', ');
-}
-
-export function findingText(terminal: Terminal, { kind, message, where }: Finding): string {
-  const paint = painter(terminal);
-  return `${paint('red', kind)}  ${wrapped(oneLine(message), terminal.columns, '  ')}\n${paint('dim', `  ${placeText(where)}`)}\n`;
-}
-
-function placeText({ file, line, byte, tree, index, offset }: Place): string {
-  const parts = [
-    file === undefined ? undefined : oneLine(file),
-    line === undefined ? undefined : `line ${grouped(line)}`,
-    byte === undefined ? undefined : `byte ${grouped(byte)}`,
-    tree === undefined ? undefined : `tree ${oneLine(tree)}`,
-    index === undefined ? undefined : `leaf ${oneLine(index)}`,
-    offset === undefined ? undefined : `offset ${oneLine(offset)}`,
-  ];
-  return parts.filter((part) => part !== undefined).join(', ');
 }

@@ -128,8 +128,9 @@ export class FabulaNode {
   /**
    * Opens everything on a migrated database; nothing runs before `start`.
    * @param address what other processes on the same log reach this one under
+   * @param root folder of the program: what the build made for receivers of exports goes with them
    */
-  static async open(config: Config, logger: Logger, databaseUrl: string, address: string): Promise<FabulaNode> {
+  static async open(config: Config, logger: Logger, databaseUrl: string, address: string, root?: string): Promise<FabulaNode> {
     const metrics = new NodeMetrics();
     const alarm = alarmOf(metrics, logger);
     const pool = createPool({
@@ -205,6 +206,7 @@ export class FabulaNode {
       logId,
       releases,
       address,
+      root,
       alarm,
     });
     const feed = await FeedService.open({

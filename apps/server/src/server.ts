@@ -32,7 +32,7 @@ export async function startServer(config: Config, logger: Logger, databaseUrl: s
   const port = config.port === 0 ? await freePort() : config.port;
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   const address = config.address ?? `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
-  const node = await FabulaNode.open(config, logger, databaseUrl, address);
+  const node = await FabulaNode.open(config, logger, databaseUrl, address, root);
   try {
     const adapter = new FastifyAdapter({
       bodyLimit: config.maxBodyBytes,

@@ -25,6 +25,8 @@ export interface ExporterOptions {
   readonly policy?: () => Promise<string | undefined>;
   /** The root tree's note with the cosignatures that it has; default: without. */
   readonly cosigned?: (note: KeptNote) => Promise<string>;
+  /** The verifier as one file that needs only Node, which goes with each bundle; default: none. */
+  readonly verifier?: () => Promise<Buffer | undefined>;
   /** Told of a whole file before it can be had; when this fails, so does the export. */
   readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
@@ -209,6 +211,7 @@ export class Exporter {
     if (signer === undefined) throw new RangeError('there is no key to sign with');
     const policy = await this.options.policy?.();
     const rootNote = await this.options.cosigned?.(plan.root);
+    const verifier = await this.options.verifier?.();
     const digest = createHash('sha256');
     let bytes = 0;
     const handle = await open(part, 'w', 0o600);
@@ -223,6 +226,7 @@ export class Exporter {
         plan,
         ...(policy === undefined ? {} : { policy }),
         ...(rootNote === undefined ? {} : { rootNote }),
+        ...(verifier === undefined ? {} : { verifier }),
         progress,
         write: async (chunk) => {
           digest.update(chunk);

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Pool } from 'pg';
 import {
@@ -17,11 +18,22 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { createPool, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { createPool, errorCode, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
 import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 import { Witnessing } from './witnessing.js';
+
+/** Undefined where there was no build. */
+async function verifierFile(root: string | undefined): Promise<Buffer | undefined> {
+  if (root === undefined) return undefined;
+  try {
+    return await readFile(path.join(root, 'dist', 'verifier', 'verify.mjs'));
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
 
 interface Followed {
   auditor: Auditor;
@@ -38,6 +50,8 @@ interface AuditServiceOptions {
   readonly releases: Releases;
   /** Where this process is reached. */
   readonly address: string;
+  /** Folder of the program, where the build made the verifier that goes with exports. */
+  readonly root: string | undefined;
   readonly alarm: (message: string) => void;
 }
 
@@ -137,6 +151,7 @@ export class AuditService {
       signer: () => keys.signing(),
       policy: () => witnessing.exportPolicy(),
       cosigned: (note) => witnessing.cosigned(note),
+      verifier: () => verifierFile(options.root),
       clock: systemClock,
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),

@@ -3,6 +3,7 @@ import type { Term } from '../terms/index.js';
 /*
  * A bundle is a BagIt bag (RFC 8493) packed as one ustar file. Members, in this order, so that one streaming pass verifies them:
  *   bagit.txt
+ *   verify.mjs                        the verifier, where the writer has it                                          since /2
  *   data/export.json                  what was exported (ExportDescription)
  *   data/trust.policy                 which keys sign these trees and who witnesses them (C2SP tlog-policy)        since /2
  *   data/root-checkpoint              the root tree's signed note
@@ -13,13 +14,17 @@ import type { Term } from '../terms/index.js';
  *     data/<tree>/terms-000000.bin    filtered by a term: the summaries of just the blocks whose leaves follow
  *     data/<tree>/entries-000000.ndjson, …   exact leaf bytes, one leaf a line; filtered by a term: others as index and hash
  *   manifest-sha256.txt               SHA-256 of every file under data/
- *   MANIFEST.note                     signed note over the manifest's SHA-256
+ *   tagmanifest-sha256.txt            SHA-256 of bagit.txt, verify.mjs and the manifest                               since /2
+ *   MANIFEST.note                     signed note over the SHA-256 of both manifests
  * docs/reference/audit-export.md says the same to people.
  */
 export const BUNDLE_FORMAT = 'fabula-audit-export/2';
 /** Still verified; no longer written. */
 export const FIRST_BUNDLE_FORMAT = 'fabula-audit-export/1';
 export const BAGIT = 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n';
+export const MANIFEST = 'manifest-sha256.txt';
+export const TAG_MANIFEST = 'tagmanifest-sha256.txt';
+export const VERIFIER = 'verify.mjs';
 /** An entries file ends with the first leaf, filtered by a term the first block, that reaches this. */
 export const ENTRIES_BYTES = 4 * 1024 * 1024;
 /** Every other file is smaller than this. */
@@ -95,7 +100,7 @@ export function plainPolicy(vkey: string, trust = ''): string {
   return `log ${vkey}\n${replaced.map((line) => `# ${line}\n`).join('')}quorum none\n`;
 }
 
-/** The text that MANIFEST.note signs. */
-export function manifestStatement(name: string, sha256: string): string {
-  return `${name}/export\n${sha256}  manifest-sha256.txt\n`;
+/** The text that MANIFEST.note signs; `tags`: SHA-256 of the manifest of tag files, since /2. */
+export function manifestStatement(name: string, sha256: string, tags?: string): string {
+  return `${name}/export\n${sha256}  ${MANIFEST}\n${tags === undefined ? '' : `${tags}  ${TAG_MANIFEST}\n`}`;
 }

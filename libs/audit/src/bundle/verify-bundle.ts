@@ -5,8 +5,11 @@ import {
   BAGIT,
   BUNDLE_FORMAT,
   entriesFile,
+  MANIFEST,
   MAX_SMALL_FILE,
+  TAG_MANIFEST,
   termsFile,
+  VERIFIER,
   type ConsistencyWith,
   type ExportDescription,
   type ExportedTree,
@@ -50,6 +53,8 @@ export interface BundleReport {
   readonly filter: ExportFilter | null;
   readonly trees: readonly TreeReport[];
   readonly bytes: number;
+  /** SHA-256 (hex) of the verifier that it carries; null: none. Only one that came another way is to be trusted. */
+  readonly verifier: string | null;
   /** What this bundle cannot show by itself, in words. */
   readonly notShown: readonly string[];
 }
@@ -98,6 +103,8 @@ class Verification {
 
   private async members(members: Members): Promise<void> {
     if ((await this.small(await members.take('bagit.txt'))).toString() !== BAGIT) throw new Malformed('bagit.txt is not that of a bundle');
+    const verifier = await members.takeIf(VERIFIER);
+    if (verifier !== undefined) await this.small(verifier);
     const description = readDescription(await this.small(await members.take('data/export.json')));
     this.description = description;
     const notes = this.openKeys(description);
@@ -107,10 +114,24 @@ class Verification {
     const rootNote = notes.open(await this.small(await members.take(where.file)), 'root', where);
     if (second) this.continueRoot(notes, rootNote, readRootConsistency(await this.small(await members.take('data/root-consistency.json'))));
     for (const tree of description.trees) await this.tree(members, notes, rootNote, tree);
-    const text = await this.small(await members.take('manifest-sha256.txt'));
-    compareManifest(this.findings, text.toString('utf8'), this.hashes);
-    notes.compareManifestNote(await this.small(await members.take('MANIFEST.note')), text, rootNote?.size ?? 0n);
+    await this.manifests(members, notes, second, rootNote?.size ?? 0n);
     await members.end();
+  }
+
+  /** `tagged`: files outside data/ have a manifest too. */
+  private async manifests(members: Members, notes: BundleNotes, tagged: boolean, rootSize: bigint): Promise<void> {
+    const text = await this.small(await members.take(MANIFEST));
+    compareManifest(this.findings, text.toString('utf8'), this.hashesOf(true));
+    const tags = tagged ? await this.small(await members.take(TAG_MANIFEST)) : undefined;
+    if (tags !== undefined) {
+      const named = this.hashesOf(false);
+      named.delete(TAG_MANIFEST);
+      compareManifest(this.findings, tags.toString('utf8'), named);
+    }
+    notes.compareManifestNote(await this.small(await members.take('MANIFEST.note')), text, tags, rootSize);
+  }
+  private hashesOf(payload: boolean): Map<string, string> {
+    return new Map([...this.hashes].filter(([file]) => file.startsWith('data/') === payload));
   }
 
   /** One tree's leaves, as many files as there are. */
@@ -155,6 +176,7 @@ class Verification {
       filter: description?.filter ?? null,
       trees: this.reports,
       bytes: this.bytes,
+      verifier: this.hashes.get(VERIFIER) ?? null,
       notShown,
     };
   }

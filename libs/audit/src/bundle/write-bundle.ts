@@ -8,8 +8,11 @@ import { formatTrust, leafHash, signNote, type NoteSigner } from '../tlog/index.
 import {
   BAGIT,
   BUNDLE_FORMAT,
+  MANIFEST,
   manifestStatement,
   plainPolicy,
+  TAG_MANIFEST,
+  VERIFIER,
   type ConsistencyWith,
   type ExportDescription,
   type ExportedTree,
@@ -35,6 +38,8 @@ export interface BundleOptions {
   readonly policy?: string;
   /** The root tree's note of the plan with cosignatures below; default: the note alone. */
   readonly rootNote?: string;
+  /** The verifier as one file that needs only Node: goes along; default: none. */
+  readonly verifier?: Buffer;
   /** Takes the archive's bytes in order; its promise is the back-pressure. */
   readonly write: (bytes: Buffer) => Promise<void>;
   /** After every page of leaves. @throws to stop the export */
@@ -45,12 +50,13 @@ export interface BundleOptions {
 export async function writeBundle(options: BundleOptions): Promise<void> {
   const { store, logId, signer, plan } = options;
   const { filter } = plan;
-  const manifest: string[] = [];
+  const [payload, tags]: [string[], string[]] = [[], []];
   const member: WriteMember = async (name, content) => {
-    if (name.startsWith('data/')) manifest.push(`${createHash('sha256').update(content).digest('hex')}  ${name}\n`);
+    (name.startsWith('data/') ? payload : tags).push(`${sha256(content)}  ${name}\n`);
     await options.write(tarMember(name, content));
   };
   await member('bagit.txt', Buffer.from(BAGIT));
+  if (options.verifier !== undefined) await member(VERIFIER, options.verifier);
   const description = await describe(options);
   await member('data/export.json', json(description));
   await member('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
@@ -65,7 +71,12 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
     else await writeEntries(store, part, member, written);
   }
   const signers = options.previousSigner === undefined ? [signer] : [signer, options.previousSigner];
-  await writeManifest(manifest.join(''), signers, member);
+  const manifest = Buffer.from(payload.join(''));
+  await member(MANIFEST, manifest);
+  const tagManifest = Buffer.from(tags.join(''));
+  await member(TAG_MANIFEST, tagManifest);
+  const statement = manifestStatement(signer.name, sha256(manifest), sha256(tagManifest));
+  await member('MANIFEST.note', Buffer.from(signNote(statement, ...signers)));
   await options.write(TAR_END);
 }
 
@@ -98,11 +109,7 @@ async function lastLeafOf(store: AuditStore, { log, from, to }: ExportPart): Pro
   return to === from ? null : leafHash(await leafAt(store, log, to - 1n)).toString('base64');
 }
 
-async function writeManifest(text: string, signers: readonly NoteSigner[], member: WriteMember): Promise<void> {
-  await member('manifest-sha256.txt', Buffer.from(text));
-  const sha256 = createHash('sha256').update(text).digest('hex');
-  await member('MANIFEST.note', Buffer.from(signNote(manifestStatement(signers[0]?.name ?? '', sha256), ...signers)));
-}
+const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 
 function json(value: ExportDescription | TreeProof | { readonly previous: ConsistencyWith | null }): Buffer {
   return Buffer.from(`${canonicalJson(value)}\n`);

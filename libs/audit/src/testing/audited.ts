@@ -84,7 +84,7 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
 /** An export of what a store holds, as one buffer. */
 export async function bundleOf(
   { store, logId, partitions }: Pick<Audited<AuditStore>, 'store' | 'logId' | 'partitions'>,
-  options: { ranges?: readonly ExportRange[]; signer?: NoteSigner; more?: PlanOptions; createdAt?: number } = {},
+  options: { ranges?: readonly ExportRange[]; signer?: NoteSigner; more?: PlanOptions; createdAt?: number; verifier?: Buffer } = {},
 ): Promise<Buffer> {
   const { signer = testSigner, more = {}, createdAt = 1_800_000_000_000 } = options;
   const everything: ExportRange[] = [
@@ -100,6 +100,7 @@ export async function bundleOf(
     id: `export-${logId.slice(logId.indexOf('-') + 1)}`,
     createdAt,
     plan,
+    ...(options.verifier === undefined ? {} : { verifier: options.verifier }),
     write: (bytes) => {
       parts.push(Buffer.from(bytes));
       return Promise.resolve();

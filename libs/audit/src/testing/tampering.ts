@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { TAR_END, tarMember, readTar } from '../bundle/tar.js';
-import { manifestStatement } from '../bundle/bundle-format.js';
+import { MANIFEST, manifestStatement, TAG_MANIFEST } from '../bundle/bundle-format.js';
 import { signNote, type NoteSigner } from '../tlog/index.js';
 import { streamed } from './audited.js';
+
+const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 
 export interface BundleFile {
   readonly name: string;
@@ -25,17 +27,22 @@ export function pack(files: readonly BundleFile[]): Buffer {
 
 /** A tamperer who makes the manifest fit again; with the key, also its signature. */
 export function withManifest(files: readonly BundleFile[], signer?: NoteSigner): BundleFile[] {
-  const text = files
-    .filter(({ name }) => name.startsWith('data/'))
-    .map(({ name, content }) => `${createHash('sha256').update(content).digest('hex')}  ${name}\n`)
-    .join('');
+  const listed = (some: readonly BundleFile[]): string => some.map(({ name, content }) => `${sha256(content)}  ${name}\n`).join('');
+  const text = Buffer.from(listed(files.filter(({ name }) => name.startsWith('data/'))));
+  const tagged = files.some(({ name }) => name === TAG_MANIFEST);
+  const tags = Buffer.from(
+    listed(
+      files
+        .filter(({ name }) => !name.startsWith('data/') && name !== TAG_MANIFEST && name !== 'MANIFEST.note')
+        .map((file) => (file.name === MANIFEST ? { ...file, content: text } : file)),
+    ),
+  );
   return files.map((file) => {
-    if (file.name === 'manifest-sha256.txt') return { ...file, content: Buffer.from(text) };
+    if (file.name === MANIFEST) return { ...file, content: text };
+    if (file.name === TAG_MANIFEST) return { ...file, content: tags };
     if (file.name !== 'MANIFEST.note' || signer === undefined) return file;
-    return {
-      ...file,
-      content: Buffer.from(signNote(manifestStatement(signer.name, createHash('sha256').update(text).digest('hex')), signer)),
-    };
+    const statement = manifestStatement(signer.name, sha256(text), tagged ? sha256(tags) : undefined);
+    return { ...file, content: Buffer.from(signNote(statement, signer)) };
   });
 }
 
