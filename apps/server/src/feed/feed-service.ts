@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { AuditVerdicts } from '#lib/audit';
+import { AuditVerdicts, partitionOfLog, PostgresAuditStore } from '#lib/audit';
 import {
   FeedTopicDiffers,
   KafkaFeedSink,
@@ -69,6 +69,7 @@ export class FeedService {
     }
     const positions = new PostgresFeedPositions(pool, topic);
     if (!publishes) return new FeedService(options, positions);
+    await beginAfterPruned(pool, options.logId, positions);
     const kafka = await createKafka(await kafkaConnection(config, 'fabula-publisher'));
     const sink = new KafkaFeedSink({ kafka, topic, partitions: log.partitions, allowUnsafe: config.kafkaAllowUnsafe });
     return new FeedService(options, positions, { sink, mark: readerMarks(await openFeedKey(pool)) });
@@ -113,15 +114,16 @@ export class FeedService {
   }
 
   /**
-   * Sets where publishing goes on, in every partition: at the start everything is published again (the same events with the same ids), at the
-   * end what is not yet published never is. Whoever publishes notices, in this process or another.
+   * Sets where publishing goes on, in every partition: at the start everything is published again (the same events with the same ids) whose
+   * leaves are kept, at the end what is not yet published never is. Whoever publishes notices, in this process or another.
    * @throws FabulaError CONFLICT without a feed
    */
   async reset(to: 'start' | 'end'): Promise<void> {
     const positions = this.kept();
-    const { log, logId, logger } = this.options;
+    const { log, logId, logger, pool } = this.options;
+    const starts = await startsOf(pool, logId);
     for (let partition = 0; partition < log.partitions; partition++)
-      await positions.set(partition, logId, to === 'start' ? 0 : await log.end(partition));
+      await positions.set(partition, logId, to === 'start' ? (starts.get(partition) ?? 0) : await log.end(partition));
     logger.warn({ to }, 'the public feed was set to go on elsewhere');
   }
 
@@ -139,4 +141,16 @@ export class FeedService {
     this.alarmed.add(problem);
     alarm(`the public feed cannot be written: ${problem}`);
   }
+}
+
+/** Where verdicts begin in partitions that leaves were pruned of: before, nobody can say what was accepted. */
+async function startsOf(pool: Pool, logId: LogId): Promise<ReadonlyMap<number, Offset>> {
+  const bases = await new PostgresAuditStore(pool).bases(logId);
+  return new Map(bases.map(({ log, nextOffset }) => [partitionOfLog(log) ?? -1, nextOffset]));
+}
+
+/** A topic that nothing was published to yet. */
+async function beginAfterPruned(pool: Pool, logId: LogId, positions: FeedPositions): Promise<void> {
+  for (const [partition, start] of await startsOf(pool, logId))
+    if ((await positions.read(partition)) === undefined) await positions.set(partition, logId, start);
 }

@@ -13,6 +13,7 @@ import { createTestDatabase, type TestDatabase } from '../../../../test/support/
 import { temporaryDataDir } from '../../../../test/support/server-process.js';
 import { STORY_TEXT } from '../../../../test/simulation/story.js';
 import type { Asking } from '../compliance/compliance-service.js';
+import { FeedService } from '../feed/feed-service.js';
 import { FabulaNode } from '../node.js';
 
 const DAY = 86_400_000;
@@ -231,6 +232,20 @@ describe('retention of one node', () => {
     await until(async () => node.audit.maintenance.rebuild().state !== 'running');
     expect(node.audit.maintenance.rebuild()).toMatchObject({ state: 'done', error: null });
     expect(await node.audit.store.open('p0', node.logId)).toEqual(before);
+
+    // A feed that was never published begins where verdicts do; nobody answers at that address.
+    const options = { pool: node.pool, log: node.log, logId: node.logId, logger, alarm: () => undefined, tellLag: () => undefined };
+    const feedConfig = loadConfig({ FABULA_DATA_DIR: dataDir, FABULA_ROLES: 'publisher', KAFKA_BROKERS: '127.0.0.1:1' });
+    const feed = await FeedService.open({ ...options, config: feedConfig });
+    const begun = (await node.pool.query<{ n: string }>('select next_offset as n from fabula.feed_positions')).rows.map(({ n }) =>
+      Number(n),
+    );
+    await feed.reset('end');
+    await feed.reset('start');
+    const again = (await node.pool.query<{ n: string }>('select next_offset as n from fabula.feed_positions')).rows.map(({ n }) =>
+      Number(n),
+    );
+    expect([begun, again]).toEqual([[512], [512]]);
 
     await node.stop();
     node = await opened('api,engine,projector,auditor,signer');
