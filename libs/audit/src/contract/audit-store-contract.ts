@@ -117,6 +117,42 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       expect(inside).toEqual([[five], [], undefined]);
     });
 
+    it('keeps the keys of each log in order: one is current, those before it have the sizes up to which they count', async () => {
+      await store.open('root', 'log-a');
+      expect(await store.signingKeys('log-a')).toEqual([]);
+      const [first, second] = [
+        { vkey: 'k+1', since: {}, until: null, announcedAt: 5 },
+        { vkey: 'k+2', since: { p0: '12', root: '3' }, until: null, announcedAt: 9 },
+      ];
+      for (const key of [first, second]) await store.transact('root', (transaction) => transaction.announceKey(key));
+      const kept = [{ ...first, until: second.since }, second];
+      expect(await store.signingKeys('log-a')).toEqual(kept);
+      expect(await store.transact('root', (transaction) => transaction.signingKeys())).toEqual(kept);
+      expect(await store.signingKeys('log-b')).toEqual([]);
+      const failing = store.transact('root', async (transaction) => {
+        await transaction.announceKey({ ...second, vkey: 'k+3' });
+        throw new Error('power cut');
+      });
+      await expect(failing).rejects.toThrow('power cut');
+      expect(await store.signingKeys('log-a')).toEqual(kept);
+    });
+
+    it('lets the tree of the access log go on under another event log, with all that it holds', async () => {
+      const empty = await store.open('access', 'log-a');
+      const bytes = Buffer.from('{"actor":"a"}');
+      const grown = growth(empty, 0);
+      const leaves = grown.leaves.map((leaf) => ({ ...leaf, bytes, stream: null }));
+      await store.transact('access', (transaction) => transaction.grow({ ...grown, leaves }));
+      const before = await store.open('access', 'log-a');
+      await store.adopt('access', 'log-b');
+      expect(await store.open('access', 'log-b')).toEqual({ ...before, logId: 'log-b' });
+      const noted = { ...noteOf(1n, 'log-b'), log: 'access' as const, terms: leafHash(Buffer.from('terms')) };
+      await store.open('root', 'log-b');
+      await store.transact('root', (transaction) => transaction.keepNotes([noted]));
+      expect(await store.notesInRoot('log-b', 0n, 5)).toEqual([noted]);
+      expect((await store.search({ from: 0, limit: 5 })).hits).toEqual([]);
+    });
+
     it('finds leaves by correlation, playthrough, actor and time, page by page, whatever the page size', async () => {
       const { log } = await writtenHistory(22, 40, 2);
       const auditor = new Auditor({ log, store, timers: noTimers });
