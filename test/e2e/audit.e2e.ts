@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -216,6 +218,17 @@ describe('compliance', () => {
     const { verifierKey } = await trees();
     const report = await verifyBundle(file, { vkey: verifierKey });
     expect(report).toMatchObject({ ok: true, exitCode: 0, findings: [], keyTrusted: 'given' });
+    expect(report.trees.map(({ tree }) => tree)).toContain('access');
+    // The verifier that goes along verifies it with nothing but Node, and the download can be resumed.
+    const members = (await promisify(execFile)('tar', ['xOf', file, 'verify.mjs'], { maxBuffer: 1 << 24 })).stdout;
+    await writeFile(path.join(folder, 'verify.mjs'), members);
+    const alone = await promisify(execFile)(process.execPath, ['verify.mjs', 'proof.tar', '--key', verifierKey], { cwd: folder, env: {} });
+    expect(alone.stdout).toContain('Verified');
+    const rest = await fetch(`${server.url}/audit/exports/${id}/download`, {
+      headers: { authorization: `Bearer ${compliance.token}`, range: 'bytes=1000-', 'if-range': answer.headers.get('etag') ?? '' },
+    });
+    expect([rest.status, rest.headers.get('content-range')]).toEqual([206, `bytes 1000-${bundle.length - 1}/${bundle.length}`]);
+    expect(Buffer.from(await rest.arrayBuffer()).equals(bundle.subarray(1000))).toBe(true);
     expect(report.trees.reduce((sum, { leaves }) => sum + leaves, 0)).toBe(job.leavesTotal);
 
     const random = seeded(7);

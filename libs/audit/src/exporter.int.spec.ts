@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { EXIT_CODES } from './bundle/findings.js';
+import type { ExportFilter } from './bundle/bundle-format.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused } from './bundle/write-bundle.js';
+import { AccessLog } from './access/index.js';
+import type { AuditStore } from './audit-store.js';
 import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
+import type { ExportJob } from './export-job.js';
 import type { MemoryAuditStore } from './memory/memory-audit-store.js';
-import { audited, testSigner, type Audited } from './testing/audited.js';
+import { audited, streamed, testSigner, type Audited } from './testing/audited.js';
 
 describe('the exporter', () => {
   let directory: string;
@@ -24,7 +28,11 @@ describe('the exporter', () => {
     await rm(directory, { recursive: true });
   });
   let ids = 0;
-  const exporter = (store = history.store, keeper = { id: 'here', address: 'http://here' }, policy?: () => Promise<string>): Exporter => {
+  const exporter = (
+    store: AuditStore = history.store,
+    keeper = { id: 'here', address: 'http://here' },
+    policy?: () => Promise<string>,
+  ): Exporter => {
     const one = new Exporter({
       store,
       logId: history.logId,
@@ -34,6 +42,8 @@ describe('the exporter', () => {
       ids: { uuid: () => `id-${++ids}`, hex: () => '' },
       directory: path.join(directory, keeper.id === 'here' ? 'exports' : keeper.id),
       keeper,
+      // Many files, to be interrupted between and inside them.
+      entriesBytes: 3_000,
       ...(policy === undefined ? {} : { policy }),
     });
     made.push(one);
@@ -134,6 +144,98 @@ describe('the exporter', () => {
     await next.idle();
     expect(await next.job(job.id)).toMatchObject({ state: 'done' });
     expect((await verifyBundle((await next.file(job.id)) as string, { vkey: testSigner.verifier.vkey })).ok).toBe(true);
+  });
+
+  describe('killed half-way', () => {
+    /** What a killed process leaves: the first bytes of the file, and a job that says it is running. */
+    const killedAfter = async (
+      filter?: ExportFilter,
+    ): Promise<{ job: ExportJob; whole: Buffer; at: (bytes: Buffer) => Promise<Buffer> }> => {
+      const one = exporter();
+      const { id } = await one.request('everything', 'a', filter === undefined ? {} : { filter });
+      await one.idle();
+      const job = (await one.job(id)) as ExportJob;
+      const file = (await one.file(id)) as string;
+      const whole = await readFile(file);
+      // Others play on, so that the newest notes are not those that the export was begun with.
+      await history.round(3);
+      return {
+        job,
+        whole,
+        at: async (bytes) => {
+          await rm(file, { force: true });
+          await writeFile(`${file}.part`, bytes);
+          await history.store.saveExport({ ...job, state: 'running', finishedAt: null, file: null });
+          let read = 0;
+          const counting = new Proxy(history.store, {
+            get: (store, name, receiver): unknown =>
+              name === 'leaves'
+                ? async function* (...range: Parameters<AuditStore['leaves']>): ReturnType<AuditStore['leaves']> & AsyncGenerator {
+                    for await (const page of store.leaves(...range)) {
+                      read += page.leaves.length;
+                      yield page;
+                    }
+                  }
+                : Reflect.get(store, name, receiver),
+          });
+          const next = exporter(counting);
+          await next.resume();
+          await next.idle();
+          leavesRead = read;
+          return readFile((await next.file(id)) as string);
+        },
+      };
+    };
+    let leavesRead = 0;
+
+    it.each([undefined, { kind: 'term', term: { type: 'actor', value: 'actor-1' } } as const])(
+      'goes on where it stood, and ends with the very bytes of an undisturbed one (%j)',
+      async (filter) => {
+        const { job, whole, at } = await killedAfter(filter);
+        for (let cut = 0; cut <= whole.length; cut += Math.ceil(whole.length / 40)) {
+          expect((await at(whole.subarray(0, cut))).equals(whole)).toBe(true);
+        }
+        if (filter === undefined) expect(leavesRead).toBeLessThan(job.leavesTotal / 10);
+        // The file system did not bring all of the end to the disk.
+        const torn = Buffer.concat([whole.subarray(0, whole.length >> 1), Buffer.alloc(5_000)]);
+        expect((await at(torn)).equals(whole)).toBe(true);
+        expect(await readdir(path.join(directory, 'exports'))).toEqual([`${job.id}.tar`]);
+      },
+    );
+
+    it('begins anew where what was left is not its beginning, or does not verify', async () => {
+      const { job, whole, at } = await killedAfter();
+      const leaf = whole.indexOf('"verdict":"accepted"');
+      for (const spoilt of [10, whole.indexOf('data/p0/proof.json') + 600, leaf + 11]) {
+        const bytes = Buffer.from(whole.subarray(0, whole.length >> 1));
+        bytes[spoilt]! ^= 1;
+        const again = await at(bytes);
+        expect(again.equals(whole)).toBe(true);
+        const report = await verifyBundle(streamed(again), { vkey: testSigner.verifier.vkey });
+        expect([report.findings, report.exportId]).toEqual([[], job.id]);
+      }
+    });
+
+    it('is not left lying about once nobody is to write it', async () => {
+      const one = exporter();
+      await one.idle();
+      const folder = path.join(directory, 'exports');
+      await mkdir(folder, { recursive: true });
+      await writeFile(path.join(folder, 'id-of-none.tar.part'), 'x');
+      await one.resume();
+      expect(await readdir(folder)).toEqual([]);
+    });
+  });
+
+  it('takes the access log along with everything', async () => {
+    const access = new AccessLog({ store: history.store, logId: history.logId, timers: { after: () => () => undefined } });
+    await access.record({ event: 'sensitive_read', at: 7, actor: 'a', roles: [], action: 'GET /x', outcome: 'ok', correlationId: 'c' });
+    await history.sign();
+    const one = exporter();
+    const job = await one.request('everything', 'a');
+    await one.idle();
+    const report = await verifyBundle((await one.file(job.id)) as string, { vkey: testSigner.verifier.vkey });
+    expect([report.findings, report.trees.map(({ tree }) => tree)]).toEqual([[], ['p0', 'p1', 'access', 'root']]);
   });
 
   it('leaves the exports of other processes to them, and has no file of theirs', async () => {

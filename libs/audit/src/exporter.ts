@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import type { AuditStore, KeptNote } from './audit-store.js';
+import { PartDiffers, readPart, type WrittenPart } from './bundle/part-file.js';
+import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
 import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
 import { partitionLog, type LogName } from './log-name.js';
@@ -27,6 +30,8 @@ export interface ExporterOptions {
   readonly cosigned?: (note: KeptNote) => Promise<string>;
   /** The verifier as one file that needs only Node, which goes with each bundle; default: none. */
   readonly verifier?: () => Promise<Buffer | undefined>;
+  /** As `BundleOptions.entriesBytes`. */
+  readonly entriesBytes?: number;
   /** Told of a whole file before it can be had; when this fails, so does the export. */
   readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
@@ -49,9 +54,10 @@ export class Exporter {
 
   constructor(private readonly options: ExporterOptions) {}
 
-  /** Takes up what this process left unfinished when it ended: those exports start anew. Those of other processes are theirs. */
+  /** Takes up what this process left unfinished when it ended: those exports go on where they stood. Those of other processes are theirs. */
   async resume(): Promise<void> {
     const jobs = await this.options.store.exports(1000);
+    await this.removeStrayParts(jobs);
     for (const job of jobs.toReversed()) if ((job.state === 'queued' || job.state === 'running') && this.keeps(job)) this.enqueue(job.id);
   }
 
@@ -153,7 +159,9 @@ export class Exporter {
       if ((await store.latestNote(log, logId)) !== undefined)
         ranges.push({ log, from: bases.find((base) => base.log === log)?.size ?? 0n });
     }
-    return withRoot ? [...ranges, { log: 'root', from: 0n }] : ranges;
+    if (!withRoot) return ranges;
+    if ((await store.latestNote('access', logId)) !== undefined) ranges.push({ log: 'access', from: 0n });
+    return [...ranges, { log: 'root', from: 0n }];
   }
 
   private enqueue(id: string): void {
@@ -169,7 +177,7 @@ export class Exporter {
   }
 
   private async write(job: ExportJob): Promise<void> {
-    const { store, logId, clock, directory } = this.options;
+    const { store, clock, directory } = this.options;
     const name = `${job.id}.tar`;
     const part = path.join(directory, `${name}.part`);
     let now: ExportJob = { ...job, state: 'running', leavesWritten: 0 };
@@ -180,21 +188,27 @@ export class Exporter {
     try {
       await save({});
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      const { filter, rootSince } = job;
-      const plan = await planExport(store, logId, job.ranges, {
-        ...(filter === undefined ? {} : { filter }),
-        ...(rootSince === undefined ? {} : { rootSince: BigInt(rootSince) }),
-      });
-      await save({ leavesTotal: plan.leaves, signed: signedIn(plan) });
-      const file = await this.writeFile(part, job, plan, async (leavesWritten) => {
-        if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
-        if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
+      const attempt = async (): Promise<WrittenFile> => {
+        const begun = job.signed === undefined ? undefined : await readPart(part);
+        const plan = await this.planOf(job);
+        await save({ leavesTotal: plan.leaves, leavesWritten: 0, signed: signedIn(plan) });
+        return this.writeFile(part, job, plan, begun, async (leavesWritten) => {
+          if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
+          if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
+        });
+      };
+      const file = await attempt().catch(async (error: unknown) => {
+        if (!(error instanceof PartDiffers)) throw error;
+        await rm(part);
+        return attempt();
       });
       await this.options.releasing?.({ ...now, file: { name, ...file } });
       await rename(part, path.join(directory, name));
-      await save({ state: 'done', leavesWritten: plan.leaves, finishedAt: clock.now(), file: { name, ...file } });
+      await save({ state: 'done', leavesWritten: now.leavesTotal, finishedAt: clock.now(), file: { name, ...file } });
     } catch (error) {
-      await rm(part, { force: true });
+      // Stopping keeps what is written: the next start goes on with it.
+      const goesOn = error instanceof Cancelled && !this.cancelled.has(job.id);
+      if (!goesOn) await rm(part, { force: true });
       if (!(error instanceof Cancelled)) await save({ state: 'failed', finishedAt: clock.now(), error: errorText(error) });
       else if (this.cancelled.delete(job.id)) await save({ state: 'cancelled', finishedAt: clock.now() });
     }
@@ -204,8 +218,9 @@ export class Exporter {
     part: string,
     job: ExportJob,
     plan: ExportPlan,
+    begun: WrittenPart | undefined,
     progress: (leaves: number) => Promise<void>,
-  ): Promise<{ bytes: number; sha256: string }> {
+  ): Promise<WrittenFile> {
     const { store, logId } = this.options;
     const [signer, previousSigner] = typeof this.options.signer === 'function' ? await this.options.signer() : [this.options.signer];
     if (signer === undefined) throw new RangeError('there is no key to sign with');
@@ -213,8 +228,12 @@ export class Exporter {
     const rootNote = await this.options.cosigned?.(plan.root);
     const verifier = await this.options.verifier?.();
     const digest = createHash('sha256');
-    let bytes = 0;
-    const handle = await open(part, 'w', 0o600);
+    let bytes = begun?.bytes ?? 0;
+    if (begun !== undefined) {
+      await truncate(part, bytes);
+      for await (const chunk of createReadStream(part)) digest.update(chunk as Buffer);
+    }
+    const handle = await open(part, begun === undefined ? 'w' : 'a', 0o600);
     try {
       await writeBundle({
         store,
@@ -227,6 +246,8 @@ export class Exporter {
         ...(policy === undefined ? {} : { policy }),
         ...(rootNote === undefined ? {} : { rootNote }),
         ...(verifier === undefined ? {} : { verifier }),
+        ...(begun === undefined ? {} : { written: begun.members }),
+        ...(this.options.entriesBytes === undefined ? {} : { entriesBytes: this.options.entriesBytes }),
         progress,
         write: async (chunk) => {
           digest.update(chunk);
@@ -238,8 +259,35 @@ export class Exporter {
     } finally {
       await handle.close();
     }
+    // A crash of the machine may have left anything in what was taken over.
+    if (begun !== undefined && !(await verifyBundle(part)).ok) throw new PartDiffers('what was written before does not verify');
     return { bytes, sha256: digest.digest('hex') };
   }
+
+  /** Taken up: with the notes that it was begun with. */
+  private planOf({ ranges, filter, rootSince, signed }: ExportJob): Promise<ExportPlan> {
+    return planExport(this.options.store, this.options.logId, ranges, {
+      ...(filter === undefined ? {} : { filter }),
+      ...(rootSince === undefined ? {} : { rootSince: BigInt(rootSince) }),
+      ...(signed === undefined ? {} : { signed: new Map(signed.map(({ log, size }) => [log, BigInt(size)])) }),
+    });
+  }
+
+  /** What a process that was killed left of exports that are no more to be written. */
+  private async removeStrayParts(jobs: readonly ExportJob[]): Promise<void> {
+    const unfinished = new Set(jobs.filter(({ state }) => state === 'queued' || state === 'running').map(({ id }) => `${id}.tar.part`));
+    const names = await readdir(this.options.directory).catch((error: unknown) => {
+      if (errorCode(error) === 'ENOENT') return [];
+      throw error;
+    });
+    for (const name of names)
+      if (name.endsWith('.tar.part') && !unfinished.has(name)) await rm(path.join(this.options.directory, name), { force: true });
+  }
+}
+
+interface WrittenFile {
+  readonly bytes: number;
+  readonly sha256: string;
 }
 
 function continuing(range: ExportRange, since: bigint | undefined): ExportRange {

@@ -22,6 +22,7 @@ import {
 import { FabulaError } from '#lib/platform';
 import type { AuditRebuild, Verification } from '../audit/audit-maintenance.js';
 import { requireRole } from '../http/auth.js';
+import { byteRange } from '../http/byte-range.js';
 import { checked, text, time } from '../http/input.js';
 import { Recorded, Roles, Separated } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
@@ -214,7 +215,7 @@ export class AuditController {
   @Get('exports/:id/download')
   @Separated('admin')
   @Recorded('sensitive_export')
-  @ApiOperation({ summary: 'The finished bundle; `fabula audit verify` checks it offline' })
+  @ApiOperation({ summary: 'The finished bundle, from `Range: bytes=<n>-` on; `fabula audit verify` checks it offline' })
   async download(@Param('id') id: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const job = await this.job(id);
     const file = await this.node.audit.exporter.file(id);
@@ -229,11 +230,18 @@ export class AuditController {
     }
     // So that a file can later be proved to be the one handed over.
     request.fabula.access.target = { exportId: id, sha256: job.file.sha256, bytes: job.file.bytes };
+    const etag = `"${job.file.sha256}"`;
+    const { range: wanted, 'if-range': ifRange } = request.headers;
+    const range = byteRange(wanted, typeof ifRange === 'string' ? ifRange : undefined, etag, job.file.bytes);
+    void reply.header('accept-ranges', 'bytes').header('etag', etag);
+    if (range.kind === 'beyond') return void reply.code(416).header('content-range', `bytes */${job.file.bytes}`).send();
+    const from = range.kind === 'from' ? range.from : 0;
+    if (range.kind === 'from') void reply.code(206).header('content-range', `bytes ${from}-${job.file.bytes - 1}/${job.file.bytes}`);
     void reply
       .type('application/x-tar')
-      .header('content-length', job.file.bytes)
+      .header('content-length', job.file.bytes - from)
       .header('content-disposition', `attachment; filename="${job.file.name}"`)
-      .send(fs.createReadStream(file));
+      .send(fs.createReadStream(file, { start: from }));
   }
 
   private async job(id: string): Promise<ExportJob> {

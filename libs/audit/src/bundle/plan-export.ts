@@ -31,6 +31,8 @@ export interface PlanOptions {
   readonly filter?: ExportFilter;
   /** Size of an earlier note of the root tree that the receiver has. */
   readonly rootSince?: bigint;
+  /** Sizes of the notes to use, as an earlier plan had them; default: the newest. */
+  readonly signed?: ReadonlyMap<LogName, bigint>;
 }
 
 /** @throws ExportRefused when a range is not inside a signed tree, or cannot be filtered so; LeavesPruned when leaves of it are gone */
@@ -38,16 +40,23 @@ export async function planExport(
   store: AuditStore,
   logId: LogId,
   ranges: readonly ExportRange[],
-  { filter, rootSince }: PlanOptions = {},
+  { filter, rootSince, signed }: PlanOptions = {},
 ): Promise<ExportPlan> {
-  const root = await store.latestNote('root', logId);
+  const rootSize = signed?.get('root');
+  const root = rootSize === undefined ? await store.latestNote('root', logId) : await noteAt(store, logId, 'root', rootSize, true);
   if (root === undefined) throw new ExportRefused('nothing is signed yet');
   if (ranges.length === 0 || new Set(ranges.map(({ log }) => log)).size !== ranges.length)
     throw new ExportRefused('each tree is named once');
   const parts: ExportPart[] = [];
   const bases = await store.bases(logId);
   for (const { log, from, to, since } of ranges) {
-    const note = log === 'root' ? root : await newestInRoot(store, logId, log, root.size);
+    const size = signed?.get(log);
+    const note =
+      log === 'root'
+        ? root
+        : size === undefined
+          ? await newestInRoot(store, logId, log, root.size)
+          : await noteAt(store, logId, log, size, true);
     if (note === undefined) throw new ExportRefused(`${log} has no signed note yet`);
     const end = to ?? note.size;
     if (from < 0n || from > end || end > note.size)

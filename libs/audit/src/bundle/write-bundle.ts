@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { canonicalJson } from '#lib/canonical';
 import type { LogId } from '#lib/log';
 import type { AuditStore } from '../audit-store.js';
@@ -19,9 +18,11 @@ import {
   type TreeProof,
 } from './bundle-format.js';
 import type { ExportPart, ExportPlan } from './plan-export.js';
-import { TAR_END, tarMember } from './tar.js';
+import { MemberSink, sha256 } from './member-sink.js';
+import type { WrittenMember } from './part-file.js';
+import { TAR_END } from './tar.js';
 import { continuation, leafAt, proofOf } from './tree-proof.js';
-import { writeEntries, writeFilteredEntries, type WriteMember } from './write-entries.js';
+import { writeEntries, writeFilteredEntries } from './write-entries.js';
 
 export { ExportRefused, planExport, type ExportPlan, type PlanOptions } from './plan-export.js';
 
@@ -40,43 +41,46 @@ export interface BundleOptions {
   readonly rootNote?: string;
   /** The verifier as one file that needs only Node: goes along; default: none. */
   readonly verifier?: Buffer;
+  /** Files that lie whole in the archive already, which `write` goes on with; default: none. */
+  readonly written?: ReadonlyMap<string, WrittenMember>;
+  /** An entries file ends once it has so many; default: 4 MiB. */
+  readonly entriesBytes?: number;
   /** Takes the archive's bytes in order; its promise is the back-pressure. */
   readonly write: (bytes: Buffer) => Promise<void>;
   /** After every page of leaves. @throws to stop the export */
   readonly progress?: (leavesWritten: number) => Promise<void> | void;
 }
 
-/** Writes a bundle in one pass; memory is one page of leaves and one entries file. */
+/**
+ * Writes a bundle in one pass; memory is one page of leaves and one entries file.
+ * @throws PartDiffers when what was written already is not its beginning
+ */
 export async function writeBundle(options: BundleOptions): Promise<void> {
   const { store, logId, signer, plan } = options;
   const { filter } = plan;
-  const [payload, tags]: [string[], string[]] = [[], []];
-  const member: WriteMember = async (name, content) => {
-    (name.startsWith('data/') ? payload : tags).push(`${sha256(content)}  ${name}\n`);
-    await options.write(tarMember(name, content));
-  };
-  await member('bagit.txt', Buffer.from(BAGIT));
-  if (options.verifier !== undefined) await member(VERIFIER, options.verifier);
+  const sink = new MemberSink(options.write, options.written, options.entriesBytes);
+  await sink.write('bagit.txt', Buffer.from(BAGIT));
+  if (options.verifier !== undefined) await sink.write(VERIFIER, options.verifier);
   const description = await describe(options);
-  await member('data/export.json', json(description));
-  await member('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
-  await member('data/root-checkpoint', Buffer.from(options.rootNote ?? plan.root.note));
-  await member('data/root-consistency.json', json({ previous: await continuation(store, plan.root, plan.rootPrevious) }));
+  await sink.write('data/export.json', json(description));
+  await sink.write('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
+  await sink.write('data/root-checkpoint', Buffer.from(options.rootNote ?? plan.root.note));
+  await sink.write('data/root-consistency.json', json({ previous: await continuation(store, plan.root, plan.rootPrevious) }));
   let leaves = 0;
   const written = (more: number): Promise<void> | void => options.progress?.((leaves += more));
   for (const part of plan.parts) {
-    await member(`data/${part.log}/checkpoint`, Buffer.from(part.note.note));
-    await member(`data/${part.log}/proof.json`, json(await proofOf(store, logId, part, plan)));
-    if (filter?.kind === 'term') await writeFilteredEntries(store, part, filter.term, member, written);
-    else await writeEntries(store, part, member, written);
+    await sink.write(`data/${part.log}/checkpoint`, Buffer.from(part.note.note));
+    await sink.write(`data/${part.log}/proof.json`, json(await proofOf(store, logId, part, plan)));
+    if (filter?.kind === 'term') await writeFilteredEntries(store, part, filter.term, sink, written);
+    else await writeEntries(store, part, sink, written);
   }
   const signers = options.previousSigner === undefined ? [signer] : [signer, options.previousSigner];
-  const manifest = Buffer.from(payload.join(''));
-  await member(MANIFEST, manifest);
-  const tagManifest = Buffer.from(tags.join(''));
-  await member(TAG_MANIFEST, tagManifest);
+  const manifest = sink.manifest('payload');
+  await sink.write(MANIFEST, manifest);
+  const tagManifest = sink.manifest('tags');
+  await sink.write(TAG_MANIFEST, tagManifest);
   const statement = manifestStatement(signer.name, sha256(manifest), sha256(tagManifest));
-  await member('MANIFEST.note', Buffer.from(signNote(statement, ...signers)));
+  await sink.write('MANIFEST.note', Buffer.from(signNote(statement, ...signers)));
   await options.write(TAR_END);
 }
 
@@ -108,8 +112,6 @@ async function describe({ store, logId, signer, id, createdAt, plan }: BundleOpt
 async function lastLeafOf(store: AuditStore, { log, from, to }: ExportPart): Promise<string | null> {
   return to === from ? null : leafHash(await leafAt(store, log, to - 1n)).toString('base64');
 }
-
-const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 
 function json(value: ExportDescription | TreeProof | { readonly previous: ConsistencyWith | null }): Buffer {
   return Buffer.from(`${canonicalJson(value)}\n`);

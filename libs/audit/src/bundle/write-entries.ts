@@ -1,14 +1,13 @@
 import type { AuditStore } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
-import { BLOCK_LEAVES, blockOf, blocksOf, decodeSummary, positionsOf, type Term } from '../terms/index.js';
+import { BLOCK_LEAVES, blocksOf, decodeSummary, positionsOf, type Term } from '../terms/index.js';
 import { partialSummary } from '../terms/prove-terms.js';
 import { HASH_BYTES, leafHash } from '../tlog/index.js';
-import { ENTRIES_BYTES, entriesFile, redactedLine, termsFile } from './bundle-format.js';
+import { entriesFile, redactedLine, termsFile } from './bundle-format.js';
+import type { MemberSink } from './member-sink.js';
 import type { ExportPart } from './plan-export.js';
 import { missingLeaf } from './tree-proof.js';
 
-/** Takes a file of the bundle whole. */
-export type WriteMember = (name: string, content: Buffer) => Promise<void>;
 /** So many leaves more were written. @throws to stop the export */
 export type Written = (leaves: number) => Promise<void> | void;
 
@@ -36,20 +35,25 @@ class Pending {
 }
 
 /** Every leaf of a part; memory is one page of leaves and one file. */
-export async function writeEntries(store: AuditStore, part: ExportPart, member: WriteMember, written: Written): Promise<void> {
+export async function writeEntries(store: AuditStore, part: ExportPart, sink: MemberSink, written: Written): Promise<void> {
   const pending = new Pending();
   let files = 0;
   let next = part.from;
-  for await (const page of store.leaves(part.log, part.from, part.to)) {
+  for (let lines = sink.passed(entriesFile(part.log, 0)); lines !== undefined; lines = sink.passed(entriesFile(part.log, files))) {
+    files++;
+    next += BigInt(lines);
+    await written(lines);
+  }
+  for await (const page of store.leaves(part.log, next, part.to)) {
     for (const leaf of page.leaves) {
       if (leaf.index !== next++) throw missingLeaf(part.log, next - 1n);
       pending.add(leaf.bytes, NEWLINE);
-      if (pending.bytes >= ENTRIES_BYTES) await member(entriesFile(part.log, files++), pending.take());
+      if (pending.bytes >= sink.entriesBytes) await sink.write(entriesFile(part.log, files++), pending.take());
     }
     await written(page.leaves.length);
   }
   if (next !== part.to) throw missingLeaf(part.log, next);
-  if (pending.bytes > 0) await member(entriesFile(part.log, files++), pending.take());
+  if (pending.bytes > 0) await sink.write(entriesFile(part.log, files++), pending.take());
 }
 
 /** The leaves with a term, of the others index and hash; before each file the summaries of its blocks. Leaves of other blocks are not read. */
@@ -57,7 +61,7 @@ export async function writeFilteredEntries(
   store: AuditStore,
   part: ExportPart,
   term: Term,
-  member: WriteMember,
+  sink: MemberSink,
   written: Written,
 ): Promise<void> {
   const { log, note } = part;
@@ -65,10 +69,15 @@ export async function writeFilteredEntries(
   let files = 0;
   const flush = async (): Promise<void> => {
     if (entries.bytes === 0) return;
-    await member(termsFile(log, files), summaries.take());
-    await member(entriesFile(log, files++), entries.take());
+    await sink.write(termsFile(log, files), summaries.take());
+    await sink.write(entriesFile(log, files++), entries.take());
   };
-  for (let first = blockOf(part.from); first * LEAVES < part.to; first += BLOCKS) {
+  let from = part.from;
+  for (let lines; (lines = sink.passed(termsFile(log, files), entriesFile(log, files))) !== undefined; files++) {
+    from += BigInt(lines);
+    await written(lines);
+  }
+  for (let first = blocksOf(from); first * LEAVES < part.to; first += BLOCKS) {
     const blocks: bigint[] = [];
     for (let block = first; block < first + BLOCKS && block * LEAVES < part.to; block++) blocks.push(block);
     const kept = await store.termBlocks(log, blocks);
@@ -85,7 +94,7 @@ export async function writeFilteredEntries(
       length.writeUInt32BE(summary.length);
       summaries.add(length, summary);
       entries.add(await blockLines(store, log, block, width, matching(summary, term), tiles[i]));
-      if (entries.bytes >= ENTRIES_BYTES || summaries.bytes >= ENTRIES_BYTES) await flush();
+      if (entries.bytes >= sink.entriesBytes || summaries.bytes >= sink.entriesBytes) await flush();
       await written(width);
     }
   }
