@@ -20,6 +20,7 @@ export interface ExportCommand {
   readonly after?: string;
   readonly before?: string;
   readonly since?: string;
+  readonly bodies?: true;
   readonly json?: true;
 }
 
@@ -41,6 +42,7 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
   const body = JSON.stringify({
     ...(partition === undefined ? {} : { ranges: [range] }),
     ...(wish === undefined ? {} : { filter: wish }),
+    ...(options.bodies === undefined ? {} : { bodies: true }),
     ...(options.since === undefined ? {} : { since: options.since }),
   });
   const { value: ordered } = await http.post<ExportAnswer>('/audit/exports', { body });

@@ -68,6 +68,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--correlation <id>', 'only of that correlation id')
         .option('--after <time>', 'only from that time of the log on, ISO 8601')
         .option('--before <time>', 'only before that time of the log, ISO 8601')
+        .option('--bodies', 'take the records along that the leaves are about')
         .option('--since <export>', 'id of an earlier export: prove that its notes are continued')
         .option('--json', 'for programs'),
     ),

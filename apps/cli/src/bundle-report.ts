@@ -24,6 +24,7 @@ export function bundleReport(terminal: Terminal, bundle: string, report: BundleR
         { title: 'tree', cell: ({ tree }) => tree },
         { title: 'leaves', cell: ({ leaves }) => leaves },
         ...(filtered ? [{ title: 'shown', cell: ({ shown }: TreeReport) => grouped(shown) }] : []),
+        ...(trees.some(({ bodies }) => bodies !== null) ? [{ title: 'bodies', cell: bodiesText }] : []),
         { title: 'range', cell: ({ from, to }) => `${grouped(from)}–${grouped(to)}` },
         { title: 'of', cell: ({ size }) => (size === '' ? '?' : grouped(size)) },
         { title: 'until', cell: ({ lastTime }) => (lastTime === null ? '' : instant(lastTime)) },
@@ -53,6 +54,11 @@ function filterText(filter: NonNullable<BundleReport['filter']>): string {
   return [from === undefined ? '' : `from ${instant(Number(from))}`, to === undefined ? '' : `before ${instant(Number(to))}`]
     .join(' ')
     .trim();
+}
+
+function bodiesText({ bodies }: TreeReport): string {
+  if (bodies === null) return '';
+  return `${grouped(bodies.shown)}${bodies.missing === 0 ? '' : `, ${grouped(bodies.missing)} kept no more`}`;
 }
 
 function verdicts({ verdicts: counts }: BundleReport['trees'][number]): string {

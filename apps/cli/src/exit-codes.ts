@@ -24,6 +24,7 @@ export const VERIFY_MEANINGS: Readonly<Record<FindingKind, string>> = {
   PREVIOUS_UNPROVED: 'The note that was given could not be compared with this bundle.',
   INCOMPLETE: 'A filtered export holds back a leaf that its filter asks for.',
   SURPLUS: 'A filtered export shows a leaf that its filter does not ask for.',
+  BODY: 'A body that is not the record that its leaf is about.',
   TERMS: 'Summaries of blocks that are not those that were signed.',
 };
 

@@ -30,6 +30,8 @@ export interface ExportJob {
   readonly ranges: readonly ExportRange[];
   /** Absent: all leaves of the ranges. */
   readonly filter?: ExportFilter;
+  /** Whether the records that the shown leaves are about go along. */
+  readonly bodies?: true;
   /** Size of the root tree's note, as text, that this export is to continue. */
   readonly rootSince?: string;
   /** Sizes, as text, of the notes that the finished bundle holds, so that a later export can continue it. */
@@ -46,6 +48,7 @@ export interface ExportJob {
 /** What an export is asked for beside its ranges. */
 export interface ExportWish {
   readonly filter?: ExportFilter;
+  readonly bodies?: true;
   /** Id of an earlier, finished export: this one proves that its notes are continued. */
   readonly since?: string;
 }

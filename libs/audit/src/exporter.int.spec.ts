@@ -3,13 +3,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { EXIT_CODES } from './bundle/findings.js';
-import type { ExportFilter } from './bundle/bundle-format.js';
+import { bodiesOf } from './bundle/bodies.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused } from './bundle/write-bundle.js';
 import { AccessLog } from './access/index.js';
 import type { AuditStore } from './audit-store.js';
 import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
-import type { ExportJob } from './export-job.js';
+import type { ExportJob, ExportWish } from './export-job.js';
 import type { MemoryAuditStore } from './memory/memory-audit-store.js';
 import { audited, streamed, testSigner, type Audited } from './testing/audited.js';
 
@@ -42,6 +42,7 @@ describe('the exporter', () => {
       ids: { uuid: () => `id-${++ids}`, hex: () => '' },
       directory: path.join(directory, keeper.id === 'here' ? 'exports' : keeper.id),
       keeper,
+      bodies: bodiesOf(history.log),
       // Many files, to be interrupted between and inside them.
       entriesBytes: 3_000,
       ...(policy === undefined ? {} : { policy }),
@@ -149,10 +150,10 @@ describe('the exporter', () => {
   describe('killed half-way', () => {
     /** What a killed process leaves: the first bytes of the file, and a job that says it is running. */
     const killedAfter = async (
-      filter?: ExportFilter,
+      wish: ExportWish = {},
     ): Promise<{ job: ExportJob; whole: Buffer; at: (bytes: Buffer) => Promise<Buffer> }> => {
       const one = exporter();
-      const { id } = await one.request('everything', 'a', filter === undefined ? {} : { filter });
+      const { id } = await one.request('everything', 'a', wish);
       await one.idle();
       const job = (await one.job(id)) as ExportJob;
       const file = (await one.file(id)) as string;
@@ -188,14 +189,15 @@ describe('the exporter', () => {
     };
     let leavesRead = 0;
 
-    it.each([undefined, { kind: 'term', term: { type: 'actor', value: 'actor-1' } } as const])(
+    const filter = { kind: 'term', term: { type: 'actor', value: 'actor-1' } } as const;
+    it.each<ExportWish>([{}, { filter }, { bodies: true }, { filter, bodies: true }])(
       'goes on where it stood, and ends with the very bytes of an undisturbed one (%j)',
-      async (filter) => {
-        const { job, whole, at } = await killedAfter(filter);
+      async (wish) => {
+        const { job, whole, at } = await killedAfter(wish);
         for (let cut = 0; cut <= whole.length; cut += Math.ceil(whole.length / 40)) {
           expect((await at(whole.subarray(0, cut))).equals(whole)).toBe(true);
         }
-        if (filter === undefined) expect(leavesRead).toBeLessThan(job.leavesTotal / 10);
+        if (wish.filter === undefined) expect(leavesRead).toBeLessThan(job.leavesTotal / 10);
         // The file system did not bring all of the end to the disk.
         const torn = Buffer.concat([whole.subarray(0, whole.length >> 1), Buffer.alloc(5_000)]);
         expect((await at(torn)).equals(whole)).toBe(true);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import type { AuditStore, KeptNote } from './audit-store.js';
+import type { RecordBodies } from './bundle/bodies.js';
 import { PartDiffers, readPart, type WrittenPart } from './bundle/part-file.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
@@ -30,6 +31,8 @@ export interface ExporterOptions {
   readonly cosigned?: (note: KeptNote) => Promise<string>;
   /** The verifier as one file that needs only Node, which goes with each bundle; default: none. */
   readonly verifier?: () => Promise<Buffer | undefined>;
+  /** The records that leaves are about; default: none can be exported. */
+  readonly bodies?: RecordBodies;
   /** As `BundleOptions.entriesBytes`. */
   readonly entriesBytes?: number;
   /** Told of a whole file before it can be had; when this fails, so does the export. */
@@ -70,6 +73,7 @@ export class Exporter {
       throw new TooManyExports(`${this.waiting.length} exports are waiting; try again when one is done`);
     const { store, logId, clock, ids } = this.options;
     const { filter } = wish;
+    if (wish.bodies === true && this.options.bodies === undefined) throw new ExportRefused('this process has no records to export');
     const earlier = wish.since === undefined ? undefined : await this.notesOf(wish.since);
     const asked = ranges === 'everything' ? await this.everything(filter === undefined) : ranges;
     const wanted = asked.map((range) => continuing(range, earlier?.get(range.log)));
@@ -86,6 +90,7 @@ export class Exporter {
       // Resolved now, so that a later start exports the same leaves; a time is resolved when it is written.
       ranges: filter?.kind === 'time' ? wanted : wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
       ...(filter === undefined ? {} : { filter }),
+      ...(wish.bodies === true ? { bodies: true } : {}),
       ...(rootSince === undefined ? {} : { rootSince: String(rootSince) }),
       state: 'queued',
       leavesWritten: 0,
@@ -247,6 +252,7 @@ export class Exporter {
         ...(rootNote === undefined ? {} : { rootNote }),
         ...(verifier === undefined ? {} : { verifier }),
         ...(begun === undefined ? {} : { written: begun.members }),
+        ...(job.bodies !== true || this.options.bodies === undefined ? {} : { bodies: this.options.bodies }),
         ...(this.options.entriesBytes === undefined ? {} : { entriesBytes: this.options.entriesBytes }),
         progress,
         write: async (chunk) => {

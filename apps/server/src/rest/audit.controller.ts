@@ -67,6 +67,7 @@ const filter = z
 const exportBody = z.strictObject({
   ranges: z.array(range).min(1).max(1_000).optional(),
   filter: filter.optional(),
+  bodies: z.literal(true).optional(),
   since: z.string().uuid().optional(),
 });
 
@@ -165,16 +166,17 @@ export class AuditController {
   @HttpCode(202)
   @ApiOperation({ summary: 'Orders an export of ranges, of everything, or of what a filter names; poll its progress, then download' })
   async order(@Body() body: unknown, @Req() request: FastifyRequest): Promise<object> {
-    const { ranges, filter: wish, since } = checked(exportBody, body);
+    const { ranges, filter: wish, bodies, since } = checked(exportBody, body);
     const caller = requireRole(request.fabula.caller, 'compliance');
     const wanted = ranges?.map(({ log, ...rest }) => ({ ...rest, log: logOf(log) })) ?? 'everything';
     const job = await refusable(() =>
       this.node.audit.requestExport(wanted, caller.actor, {
         ...(wish === undefined ? {} : { filter: filterOf(wish) }),
+        ...(bodies === undefined ? {} : { bodies }),
         ...(since === undefined ? {} : { since }),
       }),
     );
-    request.fabula.access.target = { exportId: job.id };
+    request.fabula.access.target = { exportId: job.id, ...(bodies === undefined ? {} : { bodies: 'shown' }) };
     return jobView(job);
   }
 

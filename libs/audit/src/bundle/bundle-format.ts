@@ -13,6 +13,7 @@ import type { Term } from '../terms/index.js';
  *     data/<tree>/proof.json          how the leaves hang in that note's tree (TreeProof)
  *     data/<tree>/terms-000000.bin    filtered by a term: the summaries of just the blocks whose leaves follow
  *     data/<tree>/entries-000000.ndjson, …   exact leaf bytes, one leaf a line; filtered by a term: others as index and hash
+ *     data/bodies/<tree>-000000.ndjson, …    where asked for: the records of just these leaves, line by line
  *   manifest-sha256.txt               SHA-256 of every file under data/
  *   tagmanifest-sha256.txt            SHA-256 of bagit.txt, verify.mjs and the manifest                               since /2
  *   MANIFEST.note                     signed note over the SHA-256 of both manifests
@@ -30,9 +31,12 @@ export const ENTRIES_BYTES = 4 * 1024 * 1024;
 /** Every other file is smaller than this. */
 export const MAX_SMALL_FILE = 8 * 1024 * 1024;
 export const MAX_LINE = 65_535;
+/** A record of 128 KiB in base64, and some more. */
+export const MAX_BODY_LINE = 256 * 1024;
 
 const numbered = (n: number): string => String(n).padStart(6, '0');
 export const entriesFile = (tree: string, n: number): string => `data/${tree}/entries-${numbered(n)}.ndjson`;
+export const bodiesFile = (tree: string, n: number): string => `data/bodies/${tree}-${numbered(n)}.ndjson`;
 export const termsFile = (tree: string, n: number): string => `data/${tree}/terms-${numbered(n)}.bin`;
 
 /** What an export was narrowed down to: the leaves with one term, or those in a time (log time in ms, from ≤ time < to). */
@@ -50,6 +54,8 @@ export interface ExportDescription {
   readonly trust?: string;
   /** ms since the epoch. */
   readonly createdAt: string;
+  /** Whether the records that the shown leaves are about go along. */
+  readonly bodies?: true;
   /** Absent: all leaves of the ranges. */
   readonly filter?: ExportFilter;
   readonly trees: readonly ExportedTree[];

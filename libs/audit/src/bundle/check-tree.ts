@@ -2,6 +2,7 @@ import { checkInclusion, cover, Frontier, leafHash, leafIndex, type CheckpointNo
 import { TermTree } from '../terms/index.js';
 import { parseRedacted, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
 import type { BundleNotes } from './bundle-notes.js';
+import { BodyCheck } from './check-bodies.js';
 import { checkTimeFilter } from './check-time-filter.js';
 import { TermFilterCheck } from './check-term-filter.js';
 import { comparePrevious, KeptRoots } from './compare-previous.js';
@@ -21,6 +22,8 @@ export interface TreeReport {
   readonly leaves: number;
   readonly shown: number;
   readonly verdicts: Readonly<Record<string, number>>;
+  /** Records that go along, each the one that its leaf is about, and those that were kept no more; null: not asked for. */
+  readonly bodies: { readonly shown: number; readonly missing: number } | null;
   /** ms since the epoch, log time. */
   readonly firstTime: number | null;
   readonly lastTime: number | null;
@@ -49,6 +52,7 @@ export class TreeCheck {
   private readonly kept: KeptRoots;
   private readonly terms: TermFilterCheck | undefined;
   private readonly derived: TermTree | undefined;
+  readonly bodies: BodyCheck | undefined;
   private shown = 0;
 
   /** @throws Malformed for a filtered tree that cannot be checked at all */
@@ -61,6 +65,7 @@ export class TreeCheck {
     if (!fits) findings.add('ROOT', `the proof of ${tree.tree} has ${left.length} hashes before leaf ${from}`, this.where);
     this.frontier = fits ? new Frontier(from, left) : undefined;
     const before = from === 0n ? null : (from & 1n) === 1n ? left.at(-1) : undefined;
+    this.bodies = description.bodies === true && partition(tree.tree) ? new BodyCheck(findings, tree.tree) : undefined;
     const { filter } = description;
     this.sequence = new LeafSequence(findings, tree.tree, description.logId, from, before, filter?.kind !== 'term');
     this.kept = new KeptRoots(notes, tree.tree, previous);
@@ -87,6 +92,7 @@ export class TreeCheck {
       hash = this.sequence.next(bytes, at);
       this.shown++;
       this.derived?.append(bytes, hash);
+      this.bodies?.leaf(this.sequence.placed, bytes);
       this.terms?.shown(this.sequence.placed, bytes, hash, at);
     } else {
       hash = redacted.hash;
@@ -131,6 +137,7 @@ export class TreeCheck {
       leaves: this.sequence.leaves,
       shown: this.shown,
       verdicts: this.sequence.verdicts,
+      bodies: this.bodies === undefined ? null : { shown: this.bodies.shown, missing: this.bodies.missing },
       firstTime: this.sequence.firstTime ?? null,
       lastTime: this.sequence.lastTime ?? null,
     };

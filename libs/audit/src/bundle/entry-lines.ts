@@ -9,6 +9,7 @@ export async function readLines(
   member: TarMember,
   tree: string,
   take: (line: Buffer, at: Place) => void,
+  longest = MAX_LINE,
 ): Promise<{ readonly last: Place; readonly sha256: string }> {
   const digest = createHash('sha256');
   let carried: Buffer = Buffer.alloc(0);
@@ -26,7 +27,7 @@ export async function readLines(
       start = end + 1;
     }
     carried = Buffer.from(bytes.subarray(start));
-    if (carried.length > MAX_LINE) throw new Malformed(`line ${line + 1} is longer than ${MAX_LINE} bytes`);
+    if (carried.length > longest) throw new Malformed(`line ${line + 1} is longer than ${longest} bytes`);
   }
   // A last line without its end was changed; as a leaf it still takes its place.
   if (carried.length > 0) take(carried, (at = { file: member.name, line: line + 1, byte, tree }));

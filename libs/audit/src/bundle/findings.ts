@@ -26,6 +26,8 @@ export const EXIT_CODES = {
   SURPLUS: 21,
   /** Summaries of blocks that are not those that were signed. */
   TERMS: 22,
+  /** A body that is not the record that its leaf is about. */
+  BODY: 23,
 } as const;
 
 export type FindingKind = keyof typeof EXIT_CODES;
@@ -56,6 +58,7 @@ const PRIORITY: readonly FindingKind[] = [
   'REORDER',
   'GAP',
   'LEAF',
+  'BODY',
   'INCOMPLETE',
   'SURPLUS',
   'ROOT',

@@ -31,13 +31,13 @@ export class MemberSink {
     this.list(name, known.sha256);
   }
 
-  /** Whether all of these lie there already, so that nothing of them need be read: the lines of the last one. */
-  passed(...names: readonly string[]): number | undefined {
+  /** Whether all of these lie there already, so that nothing of them need be read: the lines of `counted`. */
+  passed(names: readonly string[], counted: string): number | undefined {
     const known = names.map((name) => this.written.get(name));
     if (known.includes(undefined)) return undefined;
     if (this.writing) throw new PartDiffers(`${names.join(', ')} stand in another place`);
     names.forEach((name, i) => this.list(name, known[i]?.sha256 ?? ''));
-    return known.at(-1)?.lines;
+    return this.written.get(counted)?.lines;
   }
 
   /** SHA-256 of every file so far, under data/ or beside it. */

@@ -71,6 +71,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
     return { tree: name, origin: text(tree['origin'], `trees[${i}].origin`), from, to, lastLeaf };
   });
   if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw new Malformed('a tree is exported twice');
+  if (value['bodies'] !== undefined && value['bodies'] !== true) throw new Malformed('bodies is not true');
   return {
     format,
     id: text(value['id'], 'id'),
@@ -79,6 +80,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
     ...(value['trust'] === undefined ? {} : { trust: text(value['trust'], 'trust') }),
     createdAt: decimal(value['createdAt'], 'createdAt'),
     ...(value['filter'] === undefined || format !== BUNDLE_FORMAT ? {} : { filter: readFilter(value['filter']) }),
+    ...(value['bodies'] === true ? { bodies: true } : {}),
     trees,
   };
 }

@@ -3,9 +3,11 @@ import { createReadStream } from 'node:fs';
 import { parseTrust, type CheckpointNote, type TrustedKey } from '../tlog/index.js';
 import {
   BAGIT,
+  bodiesFile,
   BUNDLE_FORMAT,
   entriesFile,
   MANIFEST,
+  MAX_BODY_LINE,
   MAX_SMALL_FILE,
   TAG_MANIFEST,
   termsFile,
@@ -153,6 +155,12 @@ class Verification {
       const { last, sha256 } = await readLines(entries, tree.tree, (line, at) => check.line(line, at));
       this.hashes.set(entries.name, sha256);
       place = last;
+      const { bodies } = check;
+      if (bodies === undefined) continue;
+      const file = await members.take(bodiesFile(tree.tree, n));
+      const read = await readLines(file, tree.tree, (line, at) => bodies.line(line, at), MAX_BODY_LINE);
+      this.hashes.set(file.name, read.sha256);
+      bodies.end(read.last);
     }
     this.reports.push(check.end(place));
     if (members.over) throw new MalformedTar(`the archive ends after the leaves of ${tree.tree}`, this.bytes, true);

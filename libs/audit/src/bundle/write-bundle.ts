@@ -17,6 +17,7 @@ import {
   type ExportedTree,
   type TreeProof,
 } from './bundle-format.js';
+import type { RecordBodies } from './bodies.js';
 import type { ExportPart, ExportPlan } from './plan-export.js';
 import { MemberSink, sha256 } from './member-sink.js';
 import type { WrittenMember } from './part-file.js';
@@ -43,6 +44,8 @@ export interface BundleOptions {
   readonly verifier?: Buffer;
   /** Files that lie whole in the archive already, which `write` goes on with; default: none. */
   readonly written?: ReadonlyMap<string, WrittenMember>;
+  /** Takes the records along that the shown leaves are about; default: none. */
+  readonly bodies?: RecordBodies;
   /** An entries file ends once it has so many; default: 4 MiB. */
   readonly entriesBytes?: number;
   /** Takes the archive's bytes in order; its promise is the back-pressure. */
@@ -71,8 +74,8 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
   for (const part of plan.parts) {
     await sink.write(`data/${part.log}/checkpoint`, Buffer.from(part.note.note));
     await sink.write(`data/${part.log}/proof.json`, json(await proofOf(store, logId, part, plan)));
-    if (filter?.kind === 'term') await writeFilteredEntries(store, part, filter.term, sink, written);
-    else await writeEntries(store, part, sink, written);
+    if (filter?.kind === 'term') await writeFilteredEntries({ store, part, sink, written, bodies: options.bodies }, filter.term);
+    else await writeEntries({ store, part, sink, written, bodies: options.bodies });
   }
   const signers = options.previousSigner === undefined ? [signer] : [signer, options.previousSigner];
   const manifest = sink.manifest('payload');
@@ -84,7 +87,7 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
   await options.write(TAR_END);
 }
 
-async function describe({ store, logId, signer, id, createdAt, plan }: BundleOptions): Promise<ExportDescription> {
+async function describe({ store, logId, signer, id, createdAt, plan, bodies }: BundleOptions): Promise<ExportDescription> {
   const trees: ExportedTree[] = [];
   for (const part of plan.parts) {
     trees.push({
@@ -105,6 +108,7 @@ async function describe({ store, logId, signer, id, createdAt, plan }: BundleOpt
     ...(kept.length > 1 ? { trust: formatTrust(trustOf(kept)) } : {}),
     createdAt: String(createdAt),
     ...(plan.filter === undefined ? {} : { filter: plan.filter }),
+    ...(bodies === undefined ? {} : { bodies: true }),
     trees,
   };
 }

@@ -1,9 +1,10 @@
-import type { AuditStore } from '../audit-store.js';
-import type { LogName } from '../log-name.js';
+import type { AuditStore, StoredLeaf } from '../audit-store.js';
+import { partitionOfLog, type LogName } from '../log-name.js';
 import { BLOCK_LEAVES, blocksOf, decodeSummary, positionsOf, type Term } from '../terms/index.js';
 import { partialSummary } from '../terms/prove-terms.js';
 import { HASH_BYTES, leafHash } from '../tlog/index.js';
-import { entriesFile, redactedLine, termsFile } from './bundle-format.js';
+import { bodyLines, type RecordBodies } from './bodies.js';
+import { bodiesFile, entriesFile, redactedLine, termsFile } from './bundle-format.js';
 import type { MemberSink } from './member-sink.js';
 import type { ExportPart } from './plan-export.js';
 import { missingLeaf } from './tree-proof.js';
@@ -34,46 +35,92 @@ class Pending {
   }
 }
 
+export interface EntriesOptions {
+  readonly store: AuditStore;
+  readonly part: ExportPart;
+  readonly sink: MemberSink;
+  readonly written: Written;
+  readonly bodies: RecordBodies | undefined;
+}
+
+/** The files of bodies of one tree; without bodies it takes nothing. */
+class PendingBodies {
+  private readonly pending = new Pending();
+  private readonly partition: number | undefined;
+
+  constructor(
+    private readonly bodies: RecordBodies | undefined,
+    private readonly log: LogName,
+  ) {
+    this.partition = bodies === undefined ? undefined : partitionOfLog(log);
+  }
+  get bytes(): number {
+    return this.pending.bytes;
+  }
+  /** Names of the n-th file: none or one. */
+  names(n: number): readonly string[] {
+    return this.partition === undefined ? [] : [bodiesFile(this.log, n)];
+  }
+  async add(leaves: readonly StoredLeaf[]): Promise<void> {
+    if (this.bodies === undefined || this.partition === undefined) return;
+    for await (const line of bodyLines(this.bodies, this.partition, leaves)) this.pending.add(line, NEWLINE);
+  }
+  async flush(sink: MemberSink, n: number): Promise<void> {
+    for (const name of this.names(n)) await sink.write(name, this.pending.take());
+  }
+}
+
+/** Leaves whose lines and bodies are gathered before it is seen whether the file is large enough. */
+const STEP = 64;
+
 /** Every leaf of a part; memory is one page of leaves and one file. */
-export async function writeEntries(store: AuditStore, part: ExportPart, sink: MemberSink, written: Written): Promise<void> {
+export async function writeEntries({ store, part, sink, written, bodies: records }: EntriesOptions): Promise<void> {
   const pending = new Pending();
+  const bodies = new PendingBodies(records, part.log);
+  const passed = (): number | undefined =>
+    sink.passed([entriesFile(part.log, files), ...bodies.names(files)], entriesFile(part.log, files));
   let files = 0;
   let next = part.from;
-  for (let lines = sink.passed(entriesFile(part.log, 0)); lines !== undefined; lines = sink.passed(entriesFile(part.log, files))) {
-    files++;
+  for (let lines; (lines = passed()) !== undefined; files++) {
     next += BigInt(lines);
     await written(lines);
   }
+  const flush = async (): Promise<void> => {
+    await sink.write(entriesFile(part.log, files), pending.take());
+    await bodies.flush(sink, files++);
+  };
   for await (const page of store.leaves(part.log, next, part.to)) {
-    for (const leaf of page.leaves) {
-      if (leaf.index !== next++) throw missingLeaf(part.log, next - 1n);
-      pending.add(leaf.bytes, NEWLINE);
-      if (pending.bytes >= sink.entriesBytes) await sink.write(entriesFile(part.log, files++), pending.take());
+    for (let at = 0; at < page.leaves.length; at += STEP) {
+      const step = page.leaves.slice(at, at + STEP);
+      for (const leaf of step) {
+        if (leaf.index !== next++) throw missingLeaf(part.log, next - 1n);
+        pending.add(leaf.bytes, NEWLINE);
+      }
+      await bodies.add(step);
+      if (pending.bytes >= sink.entriesBytes || bodies.bytes >= sink.entriesBytes) await flush();
     }
     await written(page.leaves.length);
   }
   if (next !== part.to) throw missingLeaf(part.log, next);
-  if (pending.bytes > 0) await sink.write(entriesFile(part.log, files++), pending.take());
+  if (pending.bytes > 0) await flush();
 }
 
 /** The leaves with a term, of the others index and hash; before each file the summaries of its blocks. Leaves of other blocks are not read. */
-export async function writeFilteredEntries(
-  store: AuditStore,
-  part: ExportPart,
-  term: Term,
-  sink: MemberSink,
-  written: Written,
-): Promise<void> {
+export async function writeFilteredEntries({ store, part, sink, written, bodies: records }: EntriesOptions, term: Term): Promise<void> {
   const { log, note } = part;
   const [summaries, entries] = [new Pending(), new Pending()];
+  const bodies = new PendingBodies(records, log);
   let files = 0;
   const flush = async (): Promise<void> => {
     if (entries.bytes === 0) return;
     await sink.write(termsFile(log, files), summaries.take());
-    await sink.write(entriesFile(log, files++), entries.take());
+    await sink.write(entriesFile(log, files), entries.take());
+    await bodies.flush(sink, files++);
   };
+  const linesOf = (n: number): number | undefined =>
+    sink.passed([termsFile(log, n), entriesFile(log, n), ...bodies.names(n)], entriesFile(log, n));
   let from = part.from;
-  for (let lines; (lines = sink.passed(termsFile(log, files), entriesFile(log, files))) !== undefined; files++) {
+  for (let lines; (lines = linesOf(files)) !== undefined; files++) {
     from += BigInt(lines);
     await written(lines);
   }
@@ -93,8 +140,10 @@ export async function writeFilteredEntries(
       const length = Buffer.alloc(4);
       length.writeUInt32BE(summary.length);
       summaries.add(length, summary);
-      entries.add(await blockLines(store, log, block, width, matching(summary, term), tiles[i]));
-      if (entries.bytes >= sink.entriesBytes || summaries.bytes >= sink.entriesBytes) await flush();
+      const { lines, shown } = await blockLines(store, log, block, width, matching(summary, term), tiles[i]);
+      entries.add(lines);
+      await bodies.add(shown);
+      if ([entries, summaries, bodies].some(({ bytes }) => bytes >= sink.entriesBytes)) await flush();
       await written(width);
     }
   }
@@ -115,14 +164,14 @@ async function blockLines(
   width: number,
   shown: readonly number[],
   hashes: Buffer | undefined,
-): Promise<Buffer> {
+): Promise<{ readonly lines: Buffer; readonly shown: readonly StoredLeaf[] }> {
   const from = block * LEAVES;
   if (hashes === undefined || hashes.length < width * HASH_BYTES) throw missingLeaf(log, from);
-  const bytes = new Map<number, Buffer>();
+  const bytes = new Map<number, StoredLeaf>();
   const [least, most] = [shown[0], shown.at(-1)];
   if (least !== undefined && most !== undefined)
     for await (const { leaves } of store.leaves(log, from + BigInt(least), from + BigInt(most) + 1n))
-      for (const leaf of leaves) bytes.set(Number(leaf.index - from), leaf.bytes);
+      for (const leaf of leaves) bytes.set(Number(leaf.index - from), leaf);
   const wanted = new Set(shown);
   const lines: Buffer[] = [];
   for (let position = 0; position < width; position++) {
@@ -132,11 +181,12 @@ async function blockLines(
     else {
       const leaf = bytes.get(position);
       if (leaf === undefined) throw missingLeaf(log, index);
-      if (!leafHash(leaf).equals(hash))
+      if (!leafHash(leaf.bytes).equals(hash))
         throw new Error(`leaf ${index} of ${log} is not the tree's: find out why with \`fabula audit verify --store\``);
-      lines.push(leaf);
+      lines.push(leaf.bytes);
     }
     lines.push(NEWLINE);
   }
-  return Buffer.concat(lines);
+  const leaves = shown.flatMap((position) => bytes.get(position) ?? []);
+  return { lines: Buffer.concat(lines), shown: leaves };
 }

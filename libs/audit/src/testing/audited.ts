@@ -1,5 +1,6 @@
 import { Auditor } from '../auditor.js';
 import type { AuditStore } from '../audit-store.js';
+import type { RecordBodies } from '../bundle/bodies.js';
 import { planExport, writeBundle, type PlanOptions } from '../bundle/write-bundle.js';
 import type { ExportRange } from '../export-job.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
@@ -84,7 +85,14 @@ export function audited<Store extends AuditStore = MemoryAuditStore>(
 /** An export of what a store holds, as one buffer. */
 export async function bundleOf(
   { store, logId, partitions }: Pick<Audited<AuditStore>, 'store' | 'logId' | 'partitions'>,
-  options: { ranges?: readonly ExportRange[]; signer?: NoteSigner; more?: PlanOptions; createdAt?: number; verifier?: Buffer } = {},
+  options: {
+    ranges?: readonly ExportRange[];
+    signer?: NoteSigner;
+    more?: PlanOptions;
+    createdAt?: number;
+    verifier?: Buffer;
+    bodies?: RecordBodies;
+  } = {},
 ): Promise<Buffer> {
   const { signer = testSigner, more = {}, createdAt = 1_800_000_000_000 } = options;
   const everything: ExportRange[] = [
@@ -100,6 +108,7 @@ export async function bundleOf(
     id: `export-${logId.slice(logId.indexOf('-') + 1)}`,
     createdAt,
     plan,
+    ...(options.bodies === undefined ? {} : { bodies: options.bodies }),
     ...(options.verifier === undefined ? {} : { verifier: options.verifier }),
     write: (bytes) => {
       parts.push(Buffer.from(bytes));
