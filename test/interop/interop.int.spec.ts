@@ -37,6 +37,7 @@ import { describeWith, isLong } from '../support/requirement.js';
 const SIZES = isLong ? [1, 2, 3, 7, 8, 130, 255, 256, 257, 1_000, 66_000] : [1, 2, 3, 7, 8, 130, 256, 257, 600];
 const HERE = path.join(process.cwd(), 'test', 'interop');
 const run = promisify(execFile);
+jest.setTimeout(isLong ? 1_200_000 : 60_000);
 const signer: NoteSigner = generateSigner('fabula.test/audit');
 const origin = 'fabula.test/audit/log-1/p0';
 const largest = SIZES.at(-1) as number;
@@ -88,7 +89,7 @@ async function makeOurs(directory: string): Promise<void> {
       });
     roots.set(size, frontier.root());
     put(directory, `note-${size}`, signCheckpointNote({ origin, size: treeSize(size), root: frontier.root() }, signer));
-    for (let index = 0; index < size; index++)
+    for (let index = 0; index < size; index += size > 1_000 ? 97 : 1)
       line('inclusion', size, index, await proveInclusion(reader, treeSize(size), leafIndex(index)));
     for (const before of SIZES.filter((one) => one <= size))
       line('consistency', size, before, await proveConsistency(reader, treeSize(size), treeSize(before)));
@@ -115,7 +116,7 @@ function changed(name: string): string {
   cpSync(path.join(folder, 'ours'), copy, { recursive: true });
   const file = path.join(copy, name);
   const bytes = readFileSync(file);
-  const at = name === 'proofs.txt' ? bytes.indexOf(`inclusion ${largest} 5 `) + 20 : bytes.length >> 1;
+  const at = name === 'proofs.txt' ? bytes.indexOf(`inclusion ${largest} 0 `) + 25 : bytes.length >> 1;
   bytes[at] = bytes[at] === 65 ? 66 : 65;
   writeFileSync(file, bytes);
   return copy;
@@ -135,7 +136,7 @@ describeWith('go', go, 'Go is not here, or cannot get golang.org/x/mod', "Go's s
     program = path.join(folder, 'interop');
     await run('go', ['build', '-o', program, '.'], { cwd: path.join(HERE, 'go') });
     await run(program, ['make', path.join(folder, 'ours'), path.join(folder, 'theirs')]);
-  }, 120_000);
+  });
 
   it('verify our notes, inclusion and consistency proofs and tiles', async () => {
     await expect(run(program, ['check', path.join(folder, 'ours')])).resolves.toBeDefined();
@@ -183,7 +184,11 @@ describeWith('go', go, 'Go is not here, or cannot get golang.org/x/mod', "Go's s
       if (holds) proofs++;
       else expect(text).toBe('a proof that holds');
     }
-    expect(proofs).toBeGreaterThan(largest);
+    expect(proofs).toBe(
+      readFileSync(path.join(folder, 'ours', 'proofs.txt'), 'utf8')
+        .trimEnd()
+        .split('\n').length,
+    );
     for (const name of files(theirs).filter((one) => one.startsWith('tile/'))) {
       const bytes = readFileSync(path.join(theirs, name));
       const hashes = parseTilePath(name);

@@ -125,6 +125,8 @@ def main(folder):
         for line in file:
             kind, size, at, *hashes = line.split()
             proof = [base64.b64decode(one, validate=True) for one in hashes]
+            if kind not in ("inclusion", "consistency"):
+                raise ValueError(f"{kind} is no kind of proof")
             if kind == "inclusion" and root_by_inclusion(leaves[int(at)], int(at), int(size), proof) != roots[int(size)]:
                 raise ValueError(f"leaf {at} is not shown to be in the tree of {size}")
 
