@@ -1,4 +1,4 @@
-import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type BundleReport } from '#lib/audit';
+import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type VerifyOptions } from '#lib/audit';
 import { errorCode } from '#lib/platform';
 import { bundleReport } from './bundle-report.js';
 import type { Cli } from './cli.js';
@@ -16,11 +16,18 @@ export interface VerifyCommand {
 /** Verifies a bundle on its own bytes; answers the verifier's exit code. */
 export async function verify(cli: Pick<Cli, 'terminal'>, bundle: string, options: VerifyCommand): Promise<number> {
   const { terminal } = cli;
+  const report = await reportOn(bundle, options, (wanted) => verifyBundle(bundle, wanted));
+  if (options.json) terminal.out(json({ bundle, ...report }));
+  else bundleReport(terminal, bundle, report);
+  return report.ok ? EXIT.ok : report.exitCode;
+}
+
+/** @throws CliFailure for a key, note or file that cannot be used */
+export async function reportOn<T>(bundle: string, options: VerifyCommand, work: (options: VerifyOptions) => Promise<T>): Promise<T> {
   const vkey = options.key === undefined ? undefined : await keyOf(options.key);
   const previousNotes = await Promise.all((options.previous ?? []).map((file) => textOf(file)));
-  let report: BundleReport;
   try {
-    report = await verifyBundle(bundle, { ...(vkey === undefined ? {} : { vkey }), previousNotes, deriveTerms: options.terms === true });
+    return await work({ ...(vkey === undefined ? {} : { vkey }), previousNotes, deriveTerms: options.terms === true });
   } catch (error) {
     if (error instanceof MalformedKey || error instanceof MalformedTrust) throw wrongUsage(`The key cannot be used: ${error.message}`);
     if (error instanceof MalformedNote) throw wrongUsage(`The earlier note cannot be used: ${error.message}`);
@@ -28,7 +35,4 @@ export async function verify(cli: Pick<Cli, 'terminal'>, bundle: string, options
       throw wrongUsage(`${bundle} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     throw error;
   }
-  if (options.json) terminal.out(json({ bundle, ...report }));
-  else bundleReport(terminal, bundle, report);
-  return report.ok ? EXIT.ok : report.exitCode;
 }

@@ -9,6 +9,7 @@ import { rebuildStored, verifyStored } from './audit-store.js';
 import { mirror, type TilesCommand } from './audit-tiles.js';
 import { witness, type WitnessCommand } from './audit-witness.js';
 import { verify, type VerifyCommand } from './audit-verify.js';
+import { views, type ViewsCommand } from './audit-views.js';
 import { action, noted, type Cli, type Ending } from './cli.js';
 import { connecting, type ConnectionOptions } from './connection.js';
 import { EXIT, verifyExits, wrongUsage } from './exit-codes.js';
@@ -46,6 +47,22 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       return verify(cli, bundle, options);
     }),
   );
+
+  noted(
+    group
+      .command('views')
+      .description('derive tables (CSV) and OCSF events from an export; they are not evidence')
+      .argument('<bundle>', 'the file that `fabula audit export` wrote')
+      .requiredOption('--out <dir>', 'where to write <tree>.csv and <tree>.ocsf.ndjson')
+      .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it or a trust policy')
+      .option('--json', 'for programs'),
+    {
+      details:
+        'Works offline. The same export gives the same bytes, so anyone can derive the views again; of an export that does not verify nothing is written. OCSF: API Activity, class 6003. Cells that a spreadsheet would compute get an apostrophe before them.',
+      examples: ['fabula audit views export.tar --out views --key audit.vkey'],
+      exits: [[EXIT.usage, 'The file or key cannot be read.'], ...verifyExits()],
+    },
+  ).action(action(ending, (bundle: string, options: ViewsCommand) => views(cli, bundle, options)));
 
   noted(connecting(group.command('rebuild').description('build the audit trees anew from the log').option('--json', 'for programs')), {
     details:

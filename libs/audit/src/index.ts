@@ -44,6 +44,8 @@ export type { RootLeaf } from './root-leaf.js';
 export { ProofRefused, Proofs, TreeBehind, type ConsistencyProof, type InclusionProof } from './proofs.js';
 export { BUNDLE_FORMAT, plainPolicy, type ExportDescription, type ExportedTree, type ExportFilter } from './bundle/bundle-format.js';
 export { bodiesOf, type RecordBodies } from './bundle/bodies.js';
+export { writeViews } from './views/write-views.js';
+export { OCSF_VERSION } from './views/ocsf-view.js';
 export { EXIT_CODES, type Finding, type FindingKind, type Place } from './bundle/findings.js';
 export { verifyBundle, type BundleReport, type BundleSource, type TreeReport, type VerifyOptions } from './bundle/verify-bundle.js';
 export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan, type PlanOptions } from './bundle/write-bundle.js';

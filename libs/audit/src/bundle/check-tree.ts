@@ -42,6 +42,7 @@ export interface TreeCheckOptions {
   readonly previous: readonly string[];
   /** Whether the terms of a tree that is shown whole are derived anew. */
   readonly deriveTerms: boolean;
+  readonly reader: { leaf(tree: string, bytes: Buffer): void } | undefined;
 }
 
 /** One tree of a bundle: its lines in order, then its proofs. */
@@ -91,6 +92,7 @@ export class TreeCheck {
     if (redacted === undefined) {
       hash = this.sequence.next(bytes, at);
       this.shown++;
+      this.options.reader?.leaf(this.options.tree.tree, bytes);
       this.derived?.append(bytes, hash);
       this.bodies?.leaf(this.sequence.placed, bytes);
       this.terms?.shown(this.sequence.placed, bytes, hash, at);

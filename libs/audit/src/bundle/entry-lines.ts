@@ -9,7 +9,7 @@ export async function readLines(
   member: TarMember,
   tree: string,
   take: (line: Buffer, at: Place) => void,
-  longest = MAX_LINE,
+  { longest = MAX_LINE, afterChunk }: { readonly longest?: number; readonly afterChunk?: (() => Promise<void>) | undefined } = {},
 ): Promise<{ readonly last: Place; readonly sha256: string }> {
   const digest = createHash('sha256');
   let carried: Buffer = Buffer.alloc(0);
@@ -27,6 +27,7 @@ export async function readLines(
       start = end + 1;
     }
     carried = Buffer.from(bytes.subarray(start));
+    await afterChunk?.();
     if (carried.length > longest) throw new Malformed(`line ${line + 1} is longer than ${longest} bytes`);
   }
   // A last line without its end was changed; as a leaf it still takes its place.

@@ -38,6 +38,14 @@ export interface VerifyOptions {
   readonly previousNotes?: readonly string[];
   /** Derives the terms of trees that are shown whole anew, which takes half as long again: a signer may have lied about them. */
   readonly deriveTerms?: boolean;
+  /** Told of every leaf that is shown, verified or not: the report comes last. */
+  readonly reader?: LeafReader;
+}
+
+export interface LeafReader {
+  leaf(tree: string, bytes: Buffer): void;
+  /** After a few hundred leaves at most; its promise is the back-pressure. */
+  flush(): Promise<void>;
 }
 
 export interface BundleReport {
@@ -70,7 +78,7 @@ export type BundleSource = string | AsyncIterable<Uint8Array>;
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions = {}): Promise<BundleReport> {
   const trusted = options.vkey === undefined ? undefined : parseTrust(options.vkey);
-  const verification = new Verification(trusted, options.previousNotes ?? [], options.deriveTerms ?? false);
+  const verification = new Verification(trusted, options);
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 18 }) : source;
   await verification.run(input);
   return verification.report();
@@ -80,15 +88,17 @@ class Verification {
   private readonly findings = new Findings();
   private readonly reports: TreeReport[] = [];
   private readonly hashes = new Map<string, string>();
+  private readonly previous: readonly string[];
   private bytes = 0;
   private description: ExportDescription | undefined;
   private notes: BundleNotes | undefined;
 
   constructor(
     private readonly trusted: readonly TrustedKey[] | undefined,
-    private readonly previous: readonly string[],
-    private readonly deriveTerms: boolean,
-  ) {}
+    private readonly options: VerifyOptions,
+  ) {
+    this.previous = options.previousNotes ?? [];
+  }
 
   async run(input: AsyncIterable<Uint8Array>): Promise<void> {
     const members = new Members(readTar(this.counted(input)), () => this.bytes);
@@ -138,27 +148,30 @@ class Verification {
 
   /** One tree's leaves, as many files as there are. */
   private async tree(members: Members, notes: BundleNotes, rootNote: CheckpointNote | undefined, tree: ExportedTree): Promise<void> {
-    const { findings, previous, deriveTerms } = this;
+    const { findings, previous } = this;
+    const { deriveTerms = false, reader } = this.options;
     const where = { file: `data/${tree.tree}/checkpoint`, tree: tree.tree };
     const text = await this.small(await members.take(where.file));
     if (tree.origin !== notes.origin(tree.tree)) findings.add('SIGNATURE', `${tree.origin} is not the origin of ${tree.tree}`, where);
     const note = notes.open(text, tree.tree, where);
     const proof = readTreeProof(await this.small(await members.take(`data/${tree.tree}/proof.json`)));
     const description = this.description as ExportDescription;
-    const check = new TreeCheck({ findings, notes, description, tree, note, rootNote, proof, previous, deriveTerms });
+    const check = new TreeCheck({ findings, notes, description, tree, note, rootNote, proof, previous, deriveTerms, reader });
     let place: Place = { file: members.current, tree: tree.tree };
     for (let n = 0; ; n++) {
       const summaries = check.filteredByTerm ? await members.takeIf(termsFile(tree.tree, n)) : undefined;
       if (summaries !== undefined) check.summaries(await this.small(summaries));
       const entries = await members.takeIf(entriesFile(tree.tree, n));
       if (entries === undefined) break;
-      const { last, sha256 } = await readLines(entries, tree.tree, (line, at) => check.line(line, at));
+      const { last, sha256 } = await readLines(entries, tree.tree, (line, at) => check.line(line, at), {
+        afterChunk: () => reader?.flush() ?? Promise.resolve(),
+      });
       this.hashes.set(entries.name, sha256);
       place = last;
       const { bodies } = check;
       if (bodies === undefined) continue;
       const file = await members.take(bodiesFile(tree.tree, n));
-      const read = await readLines(file, tree.tree, (line, at) => bodies.line(line, at), MAX_BODY_LINE);
+      const read = await readLines(file, tree.tree, (line, at) => bodies.line(line, at), { longest: MAX_BODY_LINE });
       this.hashes.set(file.name, read.sha256);
       bodies.end(read.last);
     }
