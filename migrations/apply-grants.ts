@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { Client } from 'pg';
+import { DatabaseError, type Client } from 'pg';
 import { DATABASE_ROLES, GRANTS, KEY_GRANTS, POLICIES } from './grants.js';
+
+const DEADLOCK = '40P01';
+const ATTEMPTS = 5;
 
 /**
  * Gives the group roles what grants.ts says, if this user owns the schema, the roles are there, and it was not done already. Said by a
@@ -24,7 +27,20 @@ export async function applyGrants(client: Client, schema: 'fabula' | 'fabula_key
   if (schema === 'fabula') statements.push(SHARED_GENERATIONS);
   const mark = `grants ${createHash('sha256').update(statements.join(';')).digest('hex')}`;
   if (found.mark === mark) return;
-  await client.query(`begin; ${statements.join('; ')}; comment on schema ${schema} is '${mark}'; commit`);
+  await inTransaction(client, `${statements.join('; ')}; comment on schema ${schema} is '${mark}'`);
+}
+
+/** Vacuum, which looks after a table by itself once much was written, may stand in the way of its locks: then once more. */
+async function inTransaction(client: Client, statements: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await client.query(`begin; ${statements}; commit`);
+      return;
+    } catch (error) {
+      await client.query('rollback');
+      if (!(error instanceof DatabaseError) || error.code !== DEADLOCK || attempt === ATTEMPTS) throw error;
+    }
+  }
 }
 
 function statementsFor(schema: string, grants: typeof GRANTS, made: readonly string[]): string[] {
