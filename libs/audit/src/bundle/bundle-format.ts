@@ -27,7 +27,7 @@ export const MANIFEST = 'manifest-sha256.txt';
 export const TAG_MANIFEST = 'tagmanifest-sha256.txt';
 export const VERIFIER = 'verify.mjs';
 /** An entries file ends with the first leaf, filtered by a term the first block, that reaches this. */
-export const ENTRIES_BYTES = 4 * 1024 * 1024;
+export const ENTRIES_BYTES = 1024 * 1024;
 /** Every other file is smaller than this. */
 export const MAX_SMALL_FILE = 8 * 1024 * 1024;
 export const MAX_LINE = 65_535;

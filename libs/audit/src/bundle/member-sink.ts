@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ENTRIES_BYTES } from './bundle-format.js';
 import { PartDiffers, type WrittenMember } from './part-file.js';
-import { tarMember } from './tar.js';
+import { tarParts } from './tar.js';
 
 export const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 /** Cosignatures may have come meanwhile: those it was begun with are as good. */
@@ -25,7 +25,8 @@ export class MemberSink {
     if (known === undefined) {
       this.writing = true;
       this.list(name, digest);
-      return this.out(tarMember(name, content));
+      for (const part of tarParts(name, content)) await this.out(part);
+      return;
     }
     if (this.writing || (known.sha256 !== digest && name !== MAY_DIFFER)) throw new PartDiffers(`${name} is another one now`);
     this.list(name, known.sha256);

@@ -7,8 +7,11 @@ export const TAR_END = Buffer.alloc(2 * BLOCK);
 
 /** Header and content with padding. Same name, size and bytes give the same output on every machine. */
 export function tarMember(name: string, content: Buffer): Buffer {
-  const header = tarHeader(name, content.length);
-  return Buffer.concat([header, content, Buffer.alloc(padding(content.length))]);
+  return Buffer.concat(tarParts(name, content));
+}
+/** The same without a copy of the content. */
+export function tarParts(name: string, content: Buffer): readonly Buffer[] {
+  return [tarHeader(name, content.length), content, Buffer.alloc(padding(content.length))];
 }
 
 function padding(size: number): number {

@@ -46,7 +46,7 @@ export interface BundleOptions {
   readonly written?: ReadonlyMap<string, WrittenMember>;
   /** Takes the records along that the shown leaves are about; default: none. */
   readonly bodies?: RecordBodies;
-  /** An entries file ends once it has so many; default: 4 MiB. */
+  /** An entries file ends once it has so many; default: 1 MiB. */
   readonly entriesBytes?: number;
   /** Takes the archive's bytes in order; its promise is the back-pressure. */
   readonly write: (bytes: Buffer) => Promise<void>;
