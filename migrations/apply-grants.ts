@@ -61,6 +61,7 @@ function statementsFor(schema: string, grants: typeof GRANTS, made: readonly str
  */
 const CLOSE_EMPTY = `do $$ begin
   if not exists (select from fabula.subjects) and not exists (select from fabula.subject_keys)
+    and not exists (select from pg_stat_activity where datname = current_database() and application_name = 'fabula')
     and not exists (select from pg_constraint where conname = 'subjects_closed' and conrelid = 'fabula.subjects'::regclass) then
     alter table fabula.subjects add constraint subjects_closed check (false) not valid;
   end if;

@@ -21,7 +21,9 @@ export function spellingsOf(canary: string): ReadonlyMap<string, Buffer> {
   ]);
   // Base64 spells a text in three ways, by where it begins; its first and last characters belong to its neighbours.
   for (const shift of [0, 1, 2]) {
-    const encoded = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64').replace(/=+$/, '');
+    const encoded = Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString('base64')
+      .replace(/=+$/, '');
     const middle = encoded.slice(shift === 0 ? 0 : 4, -2);
     spellings.set(`base64 +${shift}`, Buffer.from(middle));
     spellings.set(`base64url +${shift}`, Buffer.from(middle.replaceAll('+', '-').replaceAll('/', '_')));

@@ -153,7 +153,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
     {
       details:
         'Role compliance. Best on a machine of another owner. It reads only what is new. Without --once it runs until Ctrl-C. docs/how-to/watch-the-audit.md says what to do about each alarm.',
-      examples: ['fabula audit monitor --url https://play.example --vkey audit.vkey --state watch --once --json'],
+      examples: ['fabula audit monitor --vkey audit.vkey --state watch --once --json'],
       exits: [[EXIT.ok, 'No alarm.'], [EXIT.usage, 'The key or the state cannot be read.'], ...monitorExits()],
     },
   ).action(action(ending, (options: MonitorCommand & ConnectionOptions) => monitor(cli, options)));

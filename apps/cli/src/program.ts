@@ -3,6 +3,7 @@ import { auditCommands } from './audit.js';
 import { exitLines, type Cli, type Ending } from './cli.js';
 import { CliFailure, EXIT, EXIT_MEANINGS } from './exit-codes.js';
 import { feedCommands } from './feed.js';
+import { complianceCommands } from './compliance.js';
 import { retentionCommands } from './compliance-retention.js';
 import { keyCommands } from './keys.js';
 import { logCommands } from './log.js';
@@ -38,6 +39,7 @@ function assembled(cli: Cli, ending: Ending): Command {
     logCommands,
     feedCommands,
     auditCommands,
+    complianceCommands,
     retentionCommands,
     keyCommands,
     tokenCommand,

@@ -53,7 +53,8 @@ import { StoryCatalogue } from './stories/story-catalogue.js';
 import { StoryContents } from './stories/story-contents.js';
 import { tracedCommand } from './traced-command.js';
 
-const APPLICATION = 'fabula';
+/** Servers up to 0.2 call themselves `fabula`: see `LegacyKeys`. */
+const APPLICATION = 'fabula-server';
 /**
  * How long projector, auditor and publisher let records gather at the tail: a transaction costs the same for one as for fifty. A read that waits for
  * its own write does not wait for this; nobody waits for a leaf.
@@ -152,7 +153,9 @@ export class FabulaNode {
     const onAppended = metrics.appended.bind(metrics);
     const observed = new ObservedLog(log, { tracing, system: config.log, onAppended });
     const logId = await log.id();
-    const { verifier, developmentIssuer } = await createAuth(config, (problem) => logger.warn({ problem }, 'the token issuer cannot be read'));
+    const { verifier, developmentIssuer } = await createAuth(config, (problem) =>
+      logger.warn({ problem }, 'the token issuer cannot be read'),
+    );
     const issuer = developmentIssuer?.issuer ?? (config.authIssuer as string);
     const privacy = await Privacy.open({ config, pool, databaseUrl, logger, issuer });
     const content = new PostgresContentStore(pool);

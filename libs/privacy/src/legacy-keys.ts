@@ -1,6 +1,8 @@
 import { Client, type Pool } from 'pg';
 import { errorCode } from '#lib/platform';
 import type { Keyring } from './keyring.js';
+import type { EarlierSubjects } from './pseudonyms.js';
+import type { EarlierKeys } from './subject-keys.js';
 import { wrapContext } from './postgres-subject-keys.js';
 
 /** What was brought over from the tables of releases before 0.3. */
@@ -19,19 +21,67 @@ const BATCH = 500;
 /** Any fixed number: one process at a time converts. */
 const CONVERSION_LOCK = '4701231823412331894';
 const DUPLICATE_OBJECT = '42710';
+const CHECK_VIOLATION = '23514';
+/** What servers of those releases call their sessions; later ones have another name. */
+const OLD_APPLICATION = 'fabula';
 
 /**
- * Earlier releases kept issuer and subject of tokens in clear (`fabula.subjects`) and data keys unwrapped (`fabula.subject_keys`). At start they are
- * brought into `fabula_keys`, and the old tables emptied; the first is closed for good, so that an old server beside this one rather refuses
- * a reader that it does not know than writes a name down.
+ * Earlier releases kept issuer and subject of tokens in clear (`fabula.subjects`) and data keys unwrapped (`fabula.subject_keys`). As soon as no server
+ * of such a release runs beside this one, they are brought into `fabula_keys` and the old tables emptied; the first is closed for good, so that an
+ * old server that comes later rather refuses a reader that it does not know than writes a name down.
+ *
+ * Until then (a rolling upgrade, which may be taken back) the old table says who is who: both kinds of servers must give a reader one pseudonym.
  */
-export class LegacyKeys {
+export class LegacyKeys implements EarlierKeys, EarlierSubjects {
+  private opened = false;
+
   constructor(
     private readonly mainUrl: string,
     private readonly main: Pool,
     private readonly keys: Pool,
     private readonly keyring: Keyring,
   ) {}
+
+  /** Whether servers of an earlier release may still write to the old tables. */
+  get open(): boolean {
+    return this.opened;
+  }
+
+  /** Converts unless servers of an earlier release run; answers what was brought over. To be asked again while `open`. */
+  async settle(): Promise<Converted> {
+    const { rowCount } = await this.main.query(
+      'select 1 from pg_stat_activity where datname = current_database() and application_name = $1 limit 1',
+      [OLD_APPLICATION],
+    );
+    this.opened = rowCount !== 0 && !(await this.isDone());
+    return this.opened ? { subjects: 0, keys: 0 } : this.convert();
+  }
+
+  /** The pseudonym that old servers give that person. */
+  async find(issuer: string, sub: string): Promise<string | null> {
+    const { rows } = await this.main.query<{ pseudonym: string }>('select pseudonym from fabula.subjects where issuer = $1 and sub = $2', [
+      issuer,
+      sub,
+    ]);
+    return rows[0]?.pseudonym ?? null;
+  }
+
+  /** The same, made when there is none: what they will find there counts. */
+  async findOrAdd(issuer: string, sub: string, proposed: string): Promise<string> {
+    const known = await this.find(issuer, sub);
+    if (known !== null) return known;
+    try {
+      await this.main.query(
+        'insert into fabula.subjects (issuer, sub, pseudonym) values ($1, $2, $3) on conflict (issuer, sub) do nothing',
+        [issuer, sub, proposed],
+      );
+    } catch (error) {
+      // Another process has closed the table since: no old server is left that could need it.
+      if (errorCode(error) !== CHECK_VIOLATION) throw error;
+      return (await this.find(issuer, sub)) ?? proposed;
+    }
+    return (await this.find(issuer, sub)) ?? proposed;
+  }
 
   /** Can be repeated after a crash anywhere in it. */
   async convert(): Promise<Converted> {
@@ -53,10 +103,11 @@ export class LegacyKeys {
     }
   }
 
-  /** Keys that an old server made since the start; answers whether there were any. */
-  async takeOver(): Promise<boolean> {
-    const { rows } = await this.main.query('select 1 from fabula.subject_keys limit 1');
-    return rows.length > 0 && (await this.convert()).keys > 0;
+  /** A key, or a subject's keys, that an old server made; answers whether there were any that are new here. */
+  async takeOver(which: { readonly kid: string } | { readonly subject: string }): Promise<boolean> {
+    const [column, value] = 'kid' in which ? ['kid', which.kid] : ['subject', which.subject];
+    const { rows } = await this.main.query<PlainKey>(`select kid, subject, key from fabula.subject_keys where ${column} = $1`, [value]);
+    return rows.length > 0 && (await this.wrapAll(rows)) > 0;
   }
 
   private async isDone(): Promise<boolean> {

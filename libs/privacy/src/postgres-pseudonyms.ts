@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { withTransaction } from '#lib/platform';
 import type { BlindIndex } from './keyring.js';
-import type { PseudonymTable } from './pseudonyms.js';
+import type { EarlierSubjects, PseudonymTable } from './pseudonyms.js';
 
 /** Who was forgotten is told here to every process; the payload says nothing, the table does. */
 export const FORGOTTEN_CHANNEL = 'fabula_forgotten';
@@ -12,6 +12,7 @@ export class PostgresPseudonyms implements PseudonymTable {
   constructor(
     private readonly pool: Pool,
     private readonly index: () => Promise<BlindIndex>,
+    private readonly earlier?: EarlierSubjects,
   ) {}
 
   async findOrAdd(issuer: string, sub: string, proposed: string): Promise<string> {
@@ -21,7 +22,7 @@ export class PostgresPseudonyms implements PseudonymTable {
       if (known !== null) return known;
       const added = await this.pool.query<{ pseudonym: string }>(
         'insert into fabula_keys.subjects (blind_index, pseudonym) values ($1, $2) on conflict (blind_index) do nothing returning pseudonym',
-        [blind, proposed],
+        [blind, this.earlier?.open === true ? await this.earlier.findOrAdd(issuer, sub, proposed) : proposed],
       );
       if (added.rows[0] !== undefined) return added.rows[0].pseudonym;
       // Somebody else was first: the next look finds theirs, unless it is removed in between.
@@ -30,7 +31,8 @@ export class PostgresPseudonyms implements PseudonymTable {
   }
 
   async find(issuer: string, sub: string): Promise<string | null> {
-    return this.known((await this.index())(issuer, sub));
+    const known = await this.known((await this.index())(issuer, sub));
+    return known === null && this.earlier?.open === true ? this.earlier.find(issuer, sub) : known;
   }
 
   async cut(pseudonym: string): Promise<number> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { KekMissing } from './key-encryption.js';
 import type { Keyring } from './keyring.js';
-import { KEY_BYTES, KID_BYTES, type SubjectKey, type SubjectKeyStore } from './subject-keys.js';
+import { KEY_BYTES, KID_BYTES, type EarlierKeys, type SubjectKey, type SubjectKeyStore } from './subject-keys.js';
 
 interface Row {
   readonly kid: string;
@@ -16,17 +16,19 @@ const ATTEMPTS = 5;
 
 /** Keys in `fabula_keys.subject_keys`, wrapped; a destroyed key leaves its row without the key. */
 export class PostgresSubjectKeys implements SubjectKeyStore {
-  /** @param takeOver brings a key in that a server of an earlier release made meanwhile; answers whether there was any */
+  /** @param earlier where keys may lie that a server of an earlier release made */
   constructor(
     private readonly pool: Pool,
     private readonly keyring: Keyring,
-    private readonly takeOver: () => Promise<boolean> = () => Promise.resolve(false),
+    private readonly earlier?: EarlierKeys,
   ) {}
 
   async keyOf(subject: string, { create }: { readonly create: boolean }): Promise<SubjectKey | null> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const known = await this.unwrapped(() => this.row('subject = $1 and seals', subject));
-      if (known !== undefined || !create) return known ?? null;
+      if (known !== undefined) return known;
+      if (this.earlier?.open === true && (await this.earlier.takeOver({ subject }))) continue;
+      if (!create) return null;
       const kid = newKid();
       const made = await this.newKey(kid, subject);
       // A rotation ended between the two questions: the next round asks for the key that is current now.
@@ -46,7 +48,7 @@ export class PostgresSubjectKeys implements SubjectKeyStore {
   async byKid(kid: string): Promise<SubjectKey | null> {
     const read = (): Promise<Row | undefined> => this.row('kid = $1', kid);
     const known = await this.unwrapped(read);
-    if (known !== undefined || !(await this.takeOver())) return known ?? null;
+    if (known !== undefined || this.earlier === undefined || !(await this.earlier.takeOver({ kid }))) return known ?? null;
     return (await this.unwrapped(read)) ?? null;
   }
 

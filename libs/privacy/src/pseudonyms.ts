@@ -10,6 +10,13 @@ export interface PseudonymTable {
   cut(pseudonym: string): Promise<number>;
 }
 
+/** Where servers of an earlier release keep pseudonyms: as long as they run, theirs count. */
+export interface EarlierSubjects {
+  readonly open: boolean;
+  find(issuer: string, sub: string): Promise<string | null>;
+  findOrAdd(issuer: string, sub: string, proposed: string): Promise<string>;
+}
+
 /** A token's issuer or subject that cannot be a key: empty, too long, with control characters. */
 export class BadSubject extends RangeError {
   override readonly name = 'BadSubject';

@@ -24,5 +24,12 @@ export interface SubjectKeyStore {
   destroy(subject: string): Promise<readonly string[]>;
 }
 
+/** Where servers of an earlier release keep keys, as long as they run. */
+export interface EarlierKeys {
+  readonly open: boolean;
+  /** Brings such keys in; answers whether there were any that are new here. */
+  takeOver(which: { readonly kid: string } | { readonly subject: string }): Promise<boolean>;
+}
+
 export const KEY_BYTES = 32;
 export const KID_BYTES = 12;

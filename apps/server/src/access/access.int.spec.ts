@@ -269,7 +269,13 @@ describe('a server with every route', () => {
       await access().flush();
       const rows = await entries('&event=authn_login_fail');
       expect(rows.length - before).toBeLessThanOrEqual(2);
-      expect(rows[0]).toMatchObject({ actor: null, action: 'GET /audit/search', outcome: 'UNAUTHENTICATED', count: String(20 * each), target: {} });
+      expect(rows[0]).toMatchObject({
+        actor: null,
+        action: 'GET /audit/search',
+        outcome: 'UNAUTHENTICATED',
+        count: String(20 * each),
+        target: {},
+      });
     });
 
     test('of readings of itself once, not of each', async () => {

@@ -28,7 +28,7 @@ export class WorkLedger {
   /** Answers which try it was. */
   async failed(id: string, error: string, now: number, [first, last]: readonly [number, number]): Promise<number> {
     const { rows } = await this.pool.query<{ attempts: number }>(
-      `insert into fabula.compliance_work as w (action, attempts, last_error, last_at, next_at) values ($1, 1, $2, $3, $3 + $4)
+      `insert into fabula.compliance_work as w (action, attempts, last_error, last_at, next_at) values ($1, 1, $2, $3::bigint, $3::bigint + $4::bigint)
        on conflict (action) do update set attempts = w.attempts + 1, last_error = excluded.last_error, last_at = excluded.last_at,
          next_at = excluded.last_at + least($5::bigint, ($4::bigint * (2 ^ least(w.attempts, 30)))::bigint)
        returning attempts`,

@@ -2,10 +2,10 @@ import type { ActionWork } from '../compliance/action-work.js';
 import type { Privacy } from './privacy.js';
 
 /** Forgets a reader that two people agreed to forget. The result names keys, which are no personal data. */
-export const eraseWork = ({ eraser }: Privacy): ActionWork<'erase'> => ({
+export const eraseWork = (privacy: Privacy): ActionWork<'erase'> => ({
   kind: 'erase',
-  carryOut: async ({ subject }) => ({ ...(await eraser.erase(subject)) }),
-  blockedBy: async ({ subject }) => eraser.refusal(subject),
+  carryOut: async ({ subject }) => ({ ...(await privacy.eraser.erase(subject)) }),
+  blockedBy: async ({ subject }) => privacy.eraser.refusal(subject) ?? privacy.hindrance(),
 });
 
 /** Wraps all keys anew; broken off and taken up again between two batches. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Pool } from 'pg';
-import { createPool, systemClock, systemTimers, type Config, type Logger, type TokenVerifier } from '#lib/platform';
+import { createPool, errorText, pause, systemClock, systemTimers, type Config, type Logger, type TokenVerifier } from '#lib/platform';
 import {
   Eraser,
   FileKeyEncryption,
@@ -28,6 +28,7 @@ interface PrivacyOptions {
 
 /** Keys and seals are asked for rarely: a few connections do for a database of their own. */
 const KEY_CONNECTIONS = 4;
+const SETTLE_AGAIN_MS = 3_000;
 
 /** What one process knows of people: who is behind a token, what is sealed for whom, and how either is forgotten. */
 export class Privacy {
@@ -36,12 +37,15 @@ export class Privacy {
   readonly rotation: KekRotation;
   private readonly authenticators = new Set<Authenticator>();
   private follower: ForgottenFollower | undefined;
+  private readonly stopped = new AbortController();
+  private settling: Promise<void> | undefined;
 
   private constructor(
     private readonly options: PrivacyOptions,
     private readonly pool: Pool,
     readonly keyring: Keyring,
     readonly pseudonyms: Pseudonyms,
+    private readonly legacy: LegacyKeys,
     table: PostgresPseudonyms,
     keys: PostgresSubjectKeys,
   ) {
@@ -63,13 +67,13 @@ export class Privacy {
     try {
       const keyring = new Keyring(pool, encryption);
       const legacy = new LegacyKeys(databaseUrl, main, pool, keyring);
-      const table = new PostgresPseudonyms(pool, () => keyring.open());
-      const keys = new PostgresSubjectKeys(pool, keyring, () => legacy.takeOver());
-      const privacy = new Privacy(options, pool, keyring, new Pseudonyms(table), table, keys);
+      const table = new PostgresPseudonyms(pool, () => keyring.open(), legacy);
+      const keys = new PostgresSubjectKeys(pool, keyring, legacy);
+      const privacy = new Privacy(options, pool, keyring, new Pseudonyms(table), legacy, table, keys);
       if (config.roles.includes('api') || config.roles.includes('auditor')) {
         await keyring.open();
-        const { subjects, keys: wrapped } = await legacy.convert();
-        if (subjects + wrapped > 0) logger.info({ subjects, keys: wrapped }, 'subjects and keys that lay in clear were brought over');
+        await privacy.settle();
+        if (legacy.open) privacy.settling = privacy.settleLater();
         privacy.follower = await ForgottenFollower.open({
           pool,
           url: config.keysDatabaseUrl ?? databaseUrl,
@@ -99,8 +103,32 @@ export class Privacy {
   }
 
   async close(): Promise<void> {
+    this.stopped.abort();
+    await this.settling;
     await this.follower?.stop();
     if (this.pool !== this.options.pool) await this.pool.end();
+  }
+
+  /** Why nobody can be forgotten now; null: somebody can. */
+  hindrance(): string | null {
+    return this.legacy.open ? 'servers of an earlier release still run: they hear of no erasure' : null;
+  }
+
+  private async settle(): Promise<void> {
+    const { subjects, keys } = await this.legacy.settle();
+    if (subjects + keys > 0) this.options.logger.info({ subjects, keys }, 'subjects and keys that lay in clear were brought over');
+  }
+
+  /** As soon as the last server of an earlier release is gone. */
+  private async settleLater(): Promise<void> {
+    const { signal } = this.stopped;
+    while (this.legacy.open && !signal.aborted) {
+      await pause(systemTimers, SETTLE_AGAIN_MS, signal);
+      if (signal.aborted) return;
+      await this.settle().catch((error: unknown) => {
+        this.options.logger.warn({ error: errorText(error) }, 'subjects and keys that lie in clear could not be brought over; tried again');
+      });
+    }
   }
 
   private drop(pseudonym: string): void {

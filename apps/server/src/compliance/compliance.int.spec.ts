@@ -1,0 +1,374 @@
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { storyStream, type StoryCommand } from '#lib/authoring';
+import type { Json } from '#lib/canonical';
+import type { Action, ActionKind, EraseAction } from '#lib/compliance';
+import { createLogger, FabulaError, loadConfig, systemClock, systemTimers, type Clock, type UserRole } from '#lib/platform';
+import { derivedPlaythroughId, playthroughStream } from '#lib/playthrough';
+import { rebuild } from '#lib/projections';
+import type { Story } from '#lib/story';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { temporaryDataDir } from '../../../../test/support/server-process.js';
+import { STORY_TEXT } from '../../../../test/simulation/story.js';
+import { FabulaNode } from '../node.js';
+import type { ActionWork } from './action-work.js';
+import { ComplianceExecutor, type ExecutorOptions } from './compliance-executor.js';
+import type { Asking } from './compliance-service.js';
+import { hindrance } from './hindrances.js';
+
+const HOUR = 3_600_000;
+const until = async (what: () => Promise<boolean>): Promise<void> => {
+  for (const end = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    if (await what()) return;
+    if (Date.now() > end) throw new Error('waited in vain');
+  }
+};
+
+describe('compliance of one node', () => {
+  let database: TestDatabase;
+  let dataDir: string;
+  let node: FabulaNode;
+  const logger = createLogger({ level: 'silent' });
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    dataDir = await temporaryDataDir();
+    // Not the auditor: what carries out is started by each test.
+    const config = loadConfig({ FABULA_DATA_DIR: dataDir, FABULA_ROLES: 'api,engine,projector', FABULA_PARTITIONS: '2' });
+    node = await FabulaNode.open(config, logger, database.url, 'http://127.0.0.1:1');
+    await node.start();
+  });
+  afterAll(async () => {
+    await node?.stop();
+    await database?.drop();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const as = (id: string, ...roles: readonly UserRole[]): Asking => ({
+    caller: { actor: `r-${id}`, roles: new Set(roles), expiresAt: Date.now() + HOUR } as Asking['caller'],
+    origin: { correlationId: randomUUID() },
+  });
+  const dora = as('dora', 'dpo');
+  const ada = as('ada', 'admin');
+  const olaf = as('olaf', 'operator');
+  const code = (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => 'done',
+      (error: unknown) => (error instanceof FabulaError ? error.code : String(error)),
+    );
+  const eraseOf = (subject: string) =>
+    ({ asked: { kind: 'erase', subject, legalBasis: 'GDPR 17(1)(b)' }, reason: 'asked for it', minutes: 60 }) as const;
+  const approvedErasure = async (subject: string): Promise<string> => {
+    const { id } = await node.compliance.service.propose(dora, eraseOf(subject));
+    await node.compliance.service.approve(ada, id);
+    return id;
+  };
+  const stage = async (id: string): Promise<string | undefined> => (await node.compliance.reads.action(id)).value?.stage;
+  const typesOf = async (id: string): Promise<readonly string[]> => {
+    const types: string[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const { value } = await node.compliance.reads.events({ first: 100, after });
+      types.push(...value.rows.filter(({ subject }) => subject === id).map(({ type }) => type));
+      if (!value.hasNextPage) return types;
+      after = value.cursors.at(-1);
+    }
+  };
+
+  /** Erases by writing down whom: idempotent, as the port asks. */
+  class Erasing implements ActionWork<'erase'> {
+    readonly kind = 'erase';
+    readonly erased = new Set<string>();
+    calls = 0;
+    failing = 0;
+    async carryOut({ subject }: EraseAction): Promise<Json> {
+      this.calls++;
+      if (this.failing-- > 0) throw new Error('the key store is away');
+      this.erased.add(subject);
+      return { keys: 1 };
+    }
+  }
+
+  const executorWith = (work: Erasing, more: Partial<ExecutorOptions> = {}): { executor: ComplianceExecutor; alarms: string[] } => {
+    const alarms: string[] = [];
+    const works = new Map<ActionKind, ActionWork>([['erase', work as unknown as ActionWork]]);
+    const { reads, service } = node.compliance;
+    const judged = (action: Action, state: Parameters<typeof hindrance>[2]) =>
+      hindrance({ reads, works, now: systemClock.now, caughtUp: async () => true }, action, state);
+    const executor = new ComplianceExecutor({
+      pool: node.pool,
+      reads,
+      service,
+      works,
+      hindrance: judged,
+      clock: systemClock,
+      timers: systemTimers,
+      logger,
+      alarm: (message) => alarms.push(message),
+      everyMs: 20,
+      backoffMs: [10, 40],
+      ...more,
+    });
+    return { executor, alarms };
+  };
+
+  const command = (storyId: string, given: StoryCommand) =>
+    node.execute({
+      stream: storyStream(storyId),
+      commandId: `c:${randomUUID()}`,
+      digestInput: { ...given },
+      command: given,
+      actor: { id: 'r-author', role: 'author' },
+      correlationId: 'c',
+      causationId: null,
+    });
+  /** A playthrough of that reader; answers its id. */
+  async function plays(reader: string): Promise<string> {
+    const versionHash = await node.contents.put(JSON.parse(STORY_TEXT) as Story);
+    const about = { format: 'json', lintErrors: 0, lintWarnings: 0, passages: 2, title: 'Simulated' } as const;
+    await command('sim', { type: 'draftVersion', storyId: 'sim', versionHash, ...about });
+    await command('sim', { type: 'publishVersion', versionHash });
+    const commandId = `c:${randomUUID()}`;
+    const id = derivedPlaythroughId(reader, commandId);
+    const start = { type: 'start', storyId: 'sim', versionHash, preview: false } as const;
+    const outcome = await node.execute({
+      stream: playthroughStream(id),
+      commandId,
+      digestInput: start,
+      command: start,
+      actor: { id: reader, role: 'reader' },
+      correlationId: 'c',
+      causationId: null,
+    });
+    if (outcome.kind === 'rejected') throw new Error(outcome.message);
+    await node.waiter.waitFor({ logId: node.logId, partition: outcome.partition, offset: outcome.offset });
+    return id;
+  }
+
+  it('shows what was proposed, approved and carried out, with who did it and what came of it', async () => {
+    const work = new Erasing();
+    const { executor, alarms } = executorWith(work);
+    const id = await approvedErasure('r-anna');
+    expect(await stage(id)).toBe('approved');
+    expect(await code(node.compliance.service.approve(dora, id))).toBe('NEEDS_ANOTHER_PERSON');
+    expect(await code(node.compliance.service.approve(olaf, id))).toBe('FORBIDDEN');
+    executor.start();
+    await until(async () => (await stage(id)) === 'carried-out');
+    await executor.stop();
+    const { value } = await node.compliance.reads.action(id);
+    const [view] = await node.compliance.views(value === undefined ? [] : [value]);
+    expect(view).toMatchObject({
+      kind: 'erase',
+      proposedBy: 'r-dora',
+      proposedAs: 'dpo',
+      decidedBy: 'r-ada',
+      decidedAs: 'admin',
+      result: { keys: 1 },
+      action: { subject: 'r-anna' },
+      blocked: null,
+    });
+    expect([[...work.erased], work.calls, alarms]).toEqual([['r-anna'], 1, []]);
+  });
+
+  it('takes a repeated command once, and refuses the same id for something else', async () => {
+    const asking = { ...dora, commandId: randomUUID() };
+    const first = await node.compliance.service.propose(asking, eraseOf('r-twice'));
+    const again = await node.compliance.service.propose(asking, eraseOf('r-twice'));
+    expect(again).toEqual({ ...first, duplicate: true });
+    expect(await code(node.compliance.service.propose(asking, eraseOf('r-other')))).toBe('COMMAND_REUSED');
+    await node.compliance.service.withdraw(dora, first.id);
+  });
+
+  it('carries out once what a process did that died before it could record it, and takes nothing from it when it wakes up late', async () => {
+    const work = new Erasing();
+    let wake = (): void => undefined;
+    let reached = (): void => undefined;
+    const between = new Promise<void>((resolve) => (reached = resolve));
+    const asleep = new Promise<void>((resolve) => (wake = resolve));
+    const { service } = node.compliance;
+    // As a process that is stopped dead between effect and record, and whose session the database gives up.
+    const dying = executorWith(work, {
+      service: {
+        bySystem: async (given, causationId) => {
+          if (given.type !== 'carriedOut') return service.bySystem(given, causationId);
+          reached();
+          await asleep;
+          return service.bySystem(given, causationId);
+        },
+      },
+    });
+    const id = await approvedErasure('r-bert');
+    dying.executor.start();
+    await between;
+    expect([[...work.erased], await stage(id)]).toEqual([['r-bert'], 'begun']);
+    const next = executorWith(work);
+    next.executor.start();
+    await node.pool.query(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid()
+      and (classid::bigint << 32 | objid::bigint) = 4701231823412331897 and database = (select oid from pg_database where datname = current_database())`);
+    await until(async () => (await stage(id)) === 'carried-out');
+    wake();
+    await Promise.all([dying.executor.stop(), next.executor.stop()]);
+    expect(await typesOf(id)).toEqual(['ActionProposed', 'ActionApproved', 'ActionBegun', 'ActionCarriedOut']);
+    expect([[...work.erased], work.calls]).toEqual([['r-bert'], 2]);
+  });
+
+  it('lets one process at a time carry out', async () => {
+    const work = new Erasing();
+    let atOnce = 0;
+    let most = 0;
+    const carryOut = work.carryOut.bind(work);
+    work.carryOut = async (action) => {
+      most = Math.max(most, ++atOnce);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      atOnce--;
+      return carryOut(action);
+    };
+    const executors = [1, 2, 3].map(() => executorWith(work).executor);
+    const ids = await Promise.all(['r-e1', 'r-e2', 'r-e3', 'r-e4'].map(approvedErasure));
+    executors.forEach((executor) => executor.start());
+    await until(async () => (await Promise.all(ids.map(stage))).every((one) => one === 'carried-out'));
+    await Promise.all(executors.map((executor) => executor.stop()));
+    expect([most, work.calls]).toEqual([1, 4]);
+  });
+
+  it('tries again what fails, more and more rarely, says so, and shows why', async () => {
+    const work = new Erasing();
+    work.failing = 3;
+    const { executor, alarms } = executorWith(work, { backoffMs: [1, 2] });
+    const stuck = executorWith(work, { backoffMs: [HOUR, HOUR] });
+    const id = await approvedErasure('r-carl');
+    stuck.executor.start();
+    await until(async () => stuck.alarms.length === 1);
+    await stuck.executor.stop();
+    const { value } = await node.compliance.reads.action(id);
+    const [view] = await node.compliance.views(value === undefined ? [] : [value]);
+    expect(view).toMatchObject({ stage: 'begun', failed: { attempts: 1, lastError: 'the key store is away' } });
+    expect((view?.failed?.nextAt ?? 0) - (view?.failed?.lastAt ?? 0)).toBe(HOUR);
+    // Within its pause it is left alone.
+    await executor.round(new AbortController().signal);
+    expect(alarms).toEqual([]);
+    await node.pool.query('update fabula.compliance_work set next_at = 0 where action = $1', [id]);
+    executor.start();
+    await until(async () => (await stage(id)) === 'carried-out');
+    await executor.stop();
+    expect(alarms.map((one) => one.replace(id, 'a'))).toEqual([
+      'action a (erase) could not be carried out, try 2: the key store is away',
+      'action a (erase) could not be carried out, try 3: the key store is away',
+    ]);
+    expect((await node.pool.query('select 1 from fabula.compliance_work')).rowCount).toBe(0);
+  });
+
+  it('leaves an approved erasure alone while a hold on a story or a playthrough of that reader stands, and says which', async () => {
+    const work = new Erasing();
+    const { executor } = executorWith(work);
+    const playthrough = await plays('r-dave');
+    const id = await approvedErasure('r-dave');
+    const other = await node.compliance.service.placeHold(dora, { scope: { kind: 'story', id: 'another' }, matter: 'case 1', until: null });
+    const place = await node.compliance.service.placeHold(dora, {
+      scope: { kind: 'playthrough', id: playthrough },
+      matter: 'case 2',
+      until: null,
+    });
+    const story = await node.compliance.service.placeHold(dora, { scope: { kind: 'story', id: 'sim' }, matter: 'case 3', until: null });
+    const { signal } = new AbortController();
+    const blocked = async (): Promise<string | null | undefined> => {
+      const { value } = await node.compliance.reads.action(id);
+      return (await node.compliance.views(value === undefined ? [] : [value]))[0]?.blocked;
+    };
+    const release = async (hold: string): Promise<void> => {
+      const released = await node.compliance.service.propose(dora, {
+        asked: { kind: 'release-hold', hold },
+        reason: 'it is settled',
+        minutes: 60,
+      });
+      await node.compliance.service.approve(as('cleo', 'compliance'), released.id);
+    };
+    await executor.round(signal);
+    expect([await stage(id), work.calls]).toEqual(['approved', 0]);
+    expect(await blocked()).toMatch(/^hold h-[0-9a-f]{16} on (playthrough|story) .* touches this subject$/);
+    await release(place.id);
+    await executor.round(signal);
+    expect([await stage(id), await blocked()]).toEqual(['approved', `hold ${story.id} on story sim touches this subject`]);
+    await release(story.id);
+    await executor.round(signal);
+    expect([await stage(id), [...work.erased]]).toEqual(['carried-out', ['r-dave']]);
+    await release(other.id);
+    expect((await node.compliance.reads.holds({ first: 10, active: true })).value.rows).toEqual([]);
+  });
+
+  it('judges holds anew when one is placed between judging and beginning', async () => {
+    const work = new Erasing();
+    const playthrough = await plays('r-emil');
+    const id = await approvedErasure('r-emil');
+    let placed = '';
+    const { executor } = executorWith(work, {
+      hindrance: async () => {
+        if (placed === '')
+          placed = (
+            await node.compliance.service.placeHold(dora, {
+              scope: { kind: 'playthrough', id: playthrough },
+              matter: 'case 4',
+              until: null,
+            })
+          ).id;
+        return null;
+      },
+    });
+    await executor.round(new AbortController().signal);
+    expect([await stage(id), work.calls]).toEqual(['approved', 0]);
+    await executorWith(work).executor.round(new AbortController().signal);
+    expect([await stage(id), work.calls]).toEqual(['approved', 0]);
+    await node.compliance.service.refuse(ada, id, 'held too long');
+    const released = await node.compliance.service.propose(dora, {
+      asked: { kind: 'release-hold', hold: placed },
+      reason: 'it is settled',
+      minutes: 60,
+    });
+    await node.compliance.service.approve(ada, released.id);
+  });
+
+  it('ends proposals and holds whose time is over, and none before, whatever its clock says', async () => {
+    const { signal } = new AbortController();
+    const { id } = await node.compliance.service.propose(dora, eraseOf('r-fritz'));
+    const hold = await node.compliance.service.placeHold(dora, {
+      scope: { kind: 'subject', id: 'r-gerd' },
+      matter: 'case 5',
+      until: Date.now() + 300,
+    });
+    const ahead: Clock = { now: () => Date.now() + 2 * HOUR };
+    await executorWith(new Erasing(), { clock: ahead }).executor.round(signal);
+    expect(await stage(id)).toBe('proposed');
+    expect((await node.compliance.reads.holds({ first: 10, active: true })).value.rows).toHaveLength(1);
+    const { executor } = executorWith(new Erasing());
+    executor.start();
+    await until(async () => (await node.compliance.reads.holds({ first: 10, active: true })).value.rows.length === 0);
+    await executor.stop();
+    expect(await typesOf(hold.id)).toEqual(['HoldPlaced', 'HoldReleased']);
+    await node.compliance.service.withdraw(dora, id);
+    expect(await stage(id)).toBe('withdrawn');
+  });
+
+  it('opens a broken glass for its caller alone, until it is closed, with an alarm', async () => {
+    const { breakGlass, service } = node.compliance;
+    expect(await breakGlass.open('r-olaf', Date.now())).toBeUndefined();
+    const opened = await service.breakTheGlass(olaf, { reason: 'an outage, #815', minutes: 5 });
+    expect(await breakGlass.open('r-olaf', Date.now())).toMatchObject({ id: opened.id, correlationId: olaf.origin.correlationId });
+    expect(await breakGlass.open('r-olaf', opened.until)).toBeUndefined();
+    expect(await breakGlass.open('r-ada', Date.now())).toBeUndefined();
+    expect(await node.metrics.registry.metrics()).toMatch(/fabula_break_glass_open 1[\s\S]*/);
+    expect(await code(service.breakTheGlass(olaf, { reason: 'once more', minutes: 5 }))).toBe('CONFLICT');
+    expect(await code(service.closeGlass(as('other', 'operator'), opened.id))).toBe('FORBIDDEN');
+    await service.closeGlass(dora, opened.id);
+    expect(await breakGlass.open('r-olaf', Date.now())).toBeUndefined();
+    expect(await node.metrics.registry.metrics()).toMatch(/fabula_alarms_total [1-9]/);
+  });
+
+  it('has read models that a rebuild makes again, row for row', async () => {
+    const all = () => node.compliance.reads.events({ first: 100 });
+    const before = await all();
+    expect(before.value.rows.length).toBeGreaterThan(20);
+    const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
+    expect(report.parity.kind).toBe('equal');
+    expect((await all()).value.rows).toEqual(before.value.rows);
+  });
+});
