@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { Client } from 'pg';
 import { systemTimers } from '#lib/platform';
 import { runMigrations } from '../../../migrations/index.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
@@ -254,6 +255,12 @@ describe('who was forgotten by another process', () => {
 });
 
 describe('what earlier releases kept in clear', () => {
+  /** A session ends a moment after its client. */
+  async function gone({ pool }: TestDatabase): Promise<void> {
+    const look = `select 1 from pg_stat_activity where application_name = 'fabula' and datname = current_database()`;
+    while ((await pool.query(look)).rowCount !== 0);
+  }
+
   it.each([
     ['in the same database', false],
     ['in a database of their own', true],
@@ -278,20 +285,39 @@ describe('what earlier releases kept in clear', () => {
            ('r-ada', 'kid-ada', decode(repeat('01', 32), 'hex'), null), ('r-gone', 'kid-gone', null, now())`,
         );
         const legacy = new LegacyKeys(old.url, old.pool, kept.pool, ring);
-        await ring.open();
-        const results = await Promise.all([legacy.convert(), legacy.convert()]);
-        expect(results).toContainEqual({ subjects: 2, keys: 2 });
-        expect(await legacy.convert()).toEqual({ subjects: 0, keys: 0 });
-        const table = new PostgresPseudonyms(kept.pool, () => ring.open());
-        expect(await table.find('i', 'ada@example.org')).toBe('r-ada');
+        const table = new PostgresPseudonyms(kept.pool, () => ring.open(), legacy);
         const store = new PostgresSubjectKeys(kept.pool, ring, legacy);
+        await ring.open();
+
+        // A server of that release still runs: who is who is its word, so that a reader has one pseudonym at both, and nothing is taken away.
+        const oldServer = new Client({ connectionString: old.url, application_name: 'fabula' });
+        await oldServer.connect();
+        expect(await legacy.settle()).toEqual({ subjects: 0, keys: 0 });
+        expect(legacy.open).toBe(true);
+        expect(await table.find('i', 'bob')).toBe('r-bob');
+        expect(await table.findOrAdd('i', 'bob', newPseudonym())).toBe('r-bob');
+        const [met, again] = await Promise.all([1, 2].map(() => table.findOrAdd('i', 'cyd', newPseudonym())));
+        expect(again).toBe(met);
+        const { rows: cyd } = await oldServer.query(`select pseudonym from fabula.subjects where sub = 'cyd'`);
+        expect(cyd).toEqual([{ pseudonym: met }]);
+        expect((await store.keyOf('r-ada', { create: true }))?.kid).toBe('kid-ada');
+        expect((await oldServer.query('select 1 from fabula.subject_keys')).rowCount).toBe(2);
+        await oldServer.end();
+        await gone(old);
+
+        const results = await Promise.all([legacy.settle(), legacy.settle()]);
+        expect(results).toContainEqual({ subjects: 3, keys: 1 });
+        expect(legacy.open).toBe(false);
+        expect(await legacy.settle()).toEqual({ subjects: 0, keys: 0 });
+        expect(await table.find('i', 'ada@example.org')).toBe('r-ada');
+        expect(await table.find('i', 'cyd')).toBe(met);
         expect((await store.keyOf('r-ada', { create: true }))?.key.toString('hex')).toBe('01'.repeat(32));
         expect(await store.keyOf('r-gone', { create: true })).toBeNull();
         const left = await old.pool.query(
           'select (select count(*) from fabula.subjects) + (select count(*) from fabula.subject_keys) as rows',
         );
         expect(left.rows).toEqual([{ rows: '0' }]);
-        // An old server that still runs can write no name any more; a key that it makes is taken over when it is met.
+        // An old server that comes back can write no name any more; a key that it makes is taken over when it is met.
         await expect(old.pool.query(`insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'eve', 'r-eve')`)).rejects.toThrow(
           'subjects_closed',
         );
