@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { Auditor, keepingTerms, MemoryAuditStore, Notary, openSigningKey, PostgresAuditStore, type AuditStore } from '#lib/audit';
 import { canonicalJson, sha256Hex } from '#lib/canonical';
-import type { EventLog } from '#lib/log';
+import { PacedReads, type EventLog } from '#lib/log';
 import { systemClock, systemTimers } from '#lib/platform';
 import path from 'node:path';
 import { createDatabase } from '../databases.js';
@@ -15,6 +15,8 @@ import { verify, type Row, type RowContext, type RowReport } from '../row.js';
 
 const WRITERS = 32;
 const COMMANDS = 20;
+/** As the server lets records gather for its auditor. */
+const AUDIT_EVERY_MS = 250;
 
 /** What the audit costs: commands with auditor and notary at work beside commands without; and how fast the auditor itself is. */
 export const audit: Row = async (context) => {
@@ -30,7 +32,8 @@ export const audit: Row = async (context) => {
 
 async function onAndOff(context: RowContext, audited: EngineSide, plain: EngineSide): Promise<RowReport> {
   const store = new PostgresAuditStore(audited.pool);
-  const auditor = new Auditor({ log: audited.log, store, timers: systemTimers });
+  const paced = new PacedReads(systemTimers, AUDIT_EVERY_MS);
+  const auditor = new Auditor({ log: paced.of(audited.log), store, timers: systemTimers });
   const signer = await openSigningKey(path.join(context.folder, 'audit', 'signing.key'), 'bench.example');
   const notary = new Notary({
     store,
