@@ -283,6 +283,19 @@ describe('the notary', () => {
     expect(notary.status().map((status) => status.state)).toEqual(['current', 'current']);
   });
 
+  it('says that a settled tree is current again once it was rebuilt to the size of its note', async () => {
+    const b = bench(34, 1);
+    await b.grow(5);
+    const notary = b.notary();
+    for (let round = 0; round < 3; round++) await notary.sign();
+    await b.store.forget('p0');
+    await notary.sign();
+    expect(notary.status().map((status) => status.state)).toEqual(['behind', 'current']);
+    await new Auditor({ log: b.log, store: b.store, timers: noTimers }).catchUp(0);
+    await notary.sign();
+    expect(notary.status().map((status) => status.state)).toEqual(['current', 'current']);
+  });
+
   it('survives a crash at every call to the store: notes stay consistent and signing goes on', async () => {
     const proofsChecked: number[] = [];
     for (let crash = 1; crash <= 25; crash++) {

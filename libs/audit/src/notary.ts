@@ -192,6 +192,8 @@ export class Notary {
   }
 
   private behind({ log, size, signedAt }: KeptNote): undefined {
+    // Grown back to the size of its note it must be looked at again, or `behind` stays said of it.
+    this.settled.delete(log);
     this.report({ log, state: 'behind', size, signedAt });
   }
 
