@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { CloudEvent, Kafka } from 'cloudevents';
 import { storyStream } from '#lib/authoring';
@@ -9,6 +11,7 @@ import {
   contextOf,
   FEED_TYPES,
   feedEvents,
+  isPublic,
   kafkaMessage,
   readerMarks,
   type FeedEvent,
@@ -175,6 +178,14 @@ describe('an event of the feed', () => {
 
   it('is made of streams of playthroughs and stories only', () => {
     expect(feedEvents(recordOf('subject/r-1', 0, [{ type: 'Erased', v: 1 }]), place, null, mark).events).toEqual([]);
+  });
+
+  it('tells nothing of holds, erasures and broken glasses', () => {
+    const golden = path.join(__dirname, '../../compliance/src/golden/compliance-v1.json');
+    const { events } = JSON.parse(readFileSync(golden, 'utf8')) as { events: readonly RecordedEvent[] };
+    expect(events.length).toBeGreaterThan(10);
+    expect(isPublic('compliance/main')).toBe(false);
+    expect(fed('compliance/main', events)).toEqual([]);
   });
 
   it('follows a playthrough onto another version', () => {

@@ -210,7 +210,17 @@ describe('Dead letters', () => {
     expect((await letters.release(0, offset, 'op', 'nobody has it')).kind).toBe('released');
     await database.pool.query('delete from fabula.releases');
     await head(offset, await log.id());
+    // Forgotten by a rebuild, but a signed note has the leaf.
+    const note = async (size: number): Promise<void> => {
+      const values = [await log.id(), size, Buffer.alloc(32), '', 0, 0, size];
+      await database.pool.query('insert into fabula.audit_notes values (0, $1, $2, $3, $4, $5, $6, $7)', values);
+    };
+    await note(offset + 1);
+    expect(await letters.release(0, offset, 'op', 'too late for that')).toMatchObject({ kind: 'refused' });
+    await database.pool.query('delete from fabula.audit_notes');
+    await note(offset);
     expect((await letters.release(0, offset, 'op', 'nobody has it')).kind).toBe('released');
+    await database.pool.query('delete from fabula.audit_notes');
   });
 
   it('of an unknown envelope can no longer be released once a build that knows it has gone past', async () => {

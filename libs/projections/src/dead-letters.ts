@@ -195,13 +195,19 @@ async function passed(client: PoolClient, schema: string, partition: number, off
   return Number(rows[0]?.next_offset ?? 0) > offset;
 }
 
-/** The head is locked: an auditor that has yet to pass the record finds its release when it looks at the record. */
+/**
+ * The head is locked where this database user may lock it: an auditor that has yet to pass the record finds its release when it looks at the
+ * record. Row policies hide rows that may not be locked, so it is read again without; and a signed note still counts for leaves that a
+ * rebuild forgot: there is one per record, and the tree would never again agree with the note.
+ */
 async function audited(client: PoolClient, logId: LogId, partition: number, offset: Offset): Promise<boolean> {
-  const { rows } = await client.query<{ next_offset: string }>(
-    'select next_offset from fabula.audit_heads where log = $1 and log_id = $2 for update',
+  const head = 'select next_offset from fabula.audit_heads where log = $1 and log_id = $2';
+  await client.query(`${head} for update`, [partition, logId]);
+  const { rows } = await client.query<{ reached: string | null }>(
+    `select greatest((${head}), (select max(size) from fabula.audit_notes where log = $1 and log_id = $2)) as reached`,
     [partition, logId],
   );
-  return Number(rows[0]?.next_offset ?? 0) > offset;
+  return Number(rows[0]?.reached ?? 0) > offset;
 }
 
 const LETTERS = `fabula.dead_letters d

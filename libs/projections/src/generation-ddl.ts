@@ -168,7 +168,8 @@ select fabula.share_generation('${schema}')`;
  * too, they do not know these tables.
  */
 export function additionsSince(layout: number, generation: number): readonly string[] {
-  return layout < 2 ? [complianceDdl(schemaOf(generation))] : [];
+  const schema = schemaOf(generation);
+  return layout < 2 ? [complianceDdl(schema), `select fabula.share_generation('${schema}')`] : [];
 }
 
 /** Layout 2. */

@@ -109,6 +109,14 @@ export async function ensureLiveGeneration(pool: Pool, logId: LogId, partitions:
   });
 }
 
+/** For a projector that starts anew: a node of the last release may have made another generation live meanwhile. */
+export async function completeLiveGeneration(pool: Pool): Promise<void> {
+  await locked(pool, async (client) => {
+    const live = (await listGenerations(client)).find(({ state }) => state === 'live');
+    if (live !== undefined) await completed(client, live);
+  });
+}
+
 /** A live generation of an older layout gets the tables that it lacks: nothing of what they would hold was folded before. */
 async function completed(client: PoolClient, live: Generation): Promise<Generation> {
   if (live.layout >= LAYOUT) return live;

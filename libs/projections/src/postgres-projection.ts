@@ -8,7 +8,14 @@ import { commitStatement } from './commit-statement.js';
 import type { DeadLetterRow } from './dead-letter.js';
 import { keepOne } from './dead-letter-statements.js';
 import { schemaOf } from './generation-ddl.js';
-import { dropRetired, ensureLiveGeneration, isUndefinedTable, queryGeneration, type LiveGeneration } from './generations.js';
+import {
+  completeLiveGeneration,
+  dropRetired,
+  ensureLiveGeneration,
+  isUndefinedTable,
+  queryGeneration,
+  type LiveGeneration,
+} from './generations.js';
 import {
   checkPositions,
   DataRefused,
@@ -43,6 +50,7 @@ export class PostgresProjection implements ProjectionStore, DigestSource {
   }
 
   async readPosition(partition: number): Promise<ProjectionPosition> {
+    if (typeof this.target !== 'number') await completeLiveGeneration(this.pool);
     const generation = await this.latest();
     this.bound.set(partition, generation);
     const position = (await readPositions(this.pool, generation)).find((row) => row.partition === partition);

@@ -1,10 +1,16 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { COMPLIANCE_STREAM } from '#lib/compliance';
+import { partitionOf } from '#lib/decision';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { createMemoryLog, type EventLog } from '#lib/log';
 import { testTimers } from './contract/projection-contract.js';
 import { readAll } from './contract/read-all.js';
 import { writeRandomHistory } from './contract/random-history.js';
+import { ComplianceReads } from './compliance-reads.js';
 import { foldLog } from './fold-log.js';
 import { dropRetired, listGenerations } from './generations.js';
+import { Fenced } from './partition-projector.js';
 import { Projector } from './projector.js';
 import { readModelDigest } from './read-model-digest.js';
 import { createReadSide, type ReadSide } from './read-side.js';
@@ -147,5 +153,45 @@ describe('a rebuild', () => {
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
     expect(refused).toHaveLength(1);
     expect(refused[0]?.reason).toBeInstanceOf(RebuildRunning);
+  });
+});
+
+describe('a live generation that an older release made', () => {
+  const compliance = readFileSync(path.join(__dirname, '../../../test/golden/0.2.0-compliance.ndjson'), 'utf8').trimEnd().split('\n');
+  const partition = partitionOf(COMPLIANCE_STREAM, PARTITIONS);
+  const older = async (): Promise<void> => {
+    const [live] = (await listGenerations(database.pool)).filter(({ state }) => state === 'live');
+    for (const table of ['actions', 'holds', 'events']) await database.pool.query(`drop table projection_${live?.n}.compliance_${table}`);
+    await database.pool.query('update fabula.projection_generations set layout = 1');
+  };
+  const held = async (): Promise<void> => {
+    await log.append(
+      partition,
+      compliance.map((line) => ({ key: COMPLIANCE_STREAM, value: Buffer.from(line) })),
+    );
+  };
+
+  it('gets the tables that it lacks when a projector begins on it', async () => {
+    for (let p = 0; p < PARTITIONS; p++) await projector.catchUp(p);
+    await older();
+    await held();
+    projector = await Projector.open({ log, store: side.projection, timers: testTimers });
+    for (let p = 0; p < PARTITIONS; p++) await projector.catchUp(p);
+    await expectFolded();
+    const { value } = await new ComplianceReads(side.live).events({ first: 100 });
+    expect(value.rows.map(({ sequence }) => sequence)).toEqual(value.rows.map((_, i) => i + 1));
+    expect(value.rows.length).toBeGreaterThan(10);
+    expect((await rebuild(options())).parity.kind).toBe('equal');
+  });
+
+  it('gets them, too, when it was made live under a projector that was at work', async () => {
+    for (let p = 0; p < PARTITIONS; p++) await projector.catchUp(p);
+    await older();
+    await held();
+    // Fenced, since the tables are not there; then it begins anew.
+    await projector.catchUp(partition).catch((error: unknown) => expect(error).toBeInstanceOf(Fenced));
+    await projector.catchUp(partition);
+    await expectFolded();
+    expect((await new ComplianceReads(side.live).state())?.actions).toHaveLength(1);
   });
 });
