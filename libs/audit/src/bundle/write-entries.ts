@@ -13,25 +13,36 @@ import { missingLeaf } from './tree-proof.js';
 export type Written = (leaves: number) => Promise<void> | void;
 
 const NEWLINE = Buffer.from('\n');
+const INITIAL_BYTES = 64 * 1024;
 const LEAVES = BigInt(BLOCK_LEAVES);
 /** Blocks whose summaries and hashes are read at once. */
 const BLOCKS = 32n;
 
-/** Content that is written when it is large enough. */
+/**
+ * Content that is written when it is large enough. It lies in one piece of memory from file to file: what came from the database is let go of at
+ * once, and nothing is left to be collected.
+ */
 class Pending {
-  private parts: Buffer[] = [];
+  private memory = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   bytes = 0;
-  add(...parts: Buffer[]): void {
+
+  add(...parts: readonly Buffer[]): void {
     for (const part of parts) {
-      this.parts.push(part);
-      this.bytes += part.length;
+      if (this.bytes + part.length > this.memory.length) this.grow(this.bytes + part.length);
+      this.bytes += part.copy(this.memory, this.bytes);
     }
   }
+  /** Good until the next `add`. */
   take(): Buffer {
-    const whole = Buffer.concat(this.parts);
-    this.parts = [];
+    const whole = this.memory.subarray(0, this.bytes);
     this.bytes = 0;
     return whole;
+  }
+
+  private grow(needed: number): void {
+    const more = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.memory.length));
+    this.memory.copy(more, 0, 0, this.bytes);
+    this.memory = more;
   }
 }
 
