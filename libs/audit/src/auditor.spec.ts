@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { canonicalJson } from '#lib/canonical';
 import { admissible, admit, decodeRecord, EMPTY_HEAD, encodeRecord, type DecisionRecord, type StreamHead } from '#lib/decision';
-import { LogUnavailable, type EventLog } from '#lib/log';
+import { createMemoryLog, LogUnavailable, type EventLog } from '#lib/log';
 import type { Timers } from '#lib/platform';
 import { Auditor, type PartitionAudit } from './auditor.js';
 import { AuditStopped, type AuditStore, type StoredLeaf } from './audit-store.js';
@@ -155,6 +157,22 @@ describe('the auditor', () => {
       actor: { id: { omitted: 201 }, role: { omitted: 7 } },
     });
     expect(parsed(leaves[1] as StoredLeaf)).toMatchObject({ verdict: 'invalid', reason: 'undecodable' });
+  });
+
+  it('says of a hold and an erasure that they were decided and to which state they led, never for whom or why', async () => {
+    const golden = readFileSync(path.join(__dirname, '../../../test/golden/0.2.0-compliance.ndjson'), 'utf8').trimEnd().split('\n');
+    const log = createMemoryLog({ partitions: 1, clock: { now: () => 1_795_500_000_000 } });
+    await log.append(
+      0,
+      golden.map((line) => ({ key: 'compliance/main', value: Buffer.from(line) })),
+    );
+    const store = new MemoryAuditStore();
+    await auditorOf(log, store).catchUp(0);
+    const leaves = await leavesOf(store, 'p0');
+    const events = golden.flatMap((line) => (JSON.parse(line) as DecisionRecord).events);
+    expect(leaves.flatMap((leaf) => parsed(leaf).events)).toEqual(events.map(({ type, v, stateHash }) => ({ type, v, stateHash })));
+    expect(leaves.every((leaf) => parsed(leaf).verdict === 'accepted')).toBe(true);
+    for (const { bytes } of leaves) expect(bytes.toString()).not.toMatch(/r-anna|case 12|GDPR|because/);
   });
 
   it('stops at a record of a newer version and says so, after it has recorded everything before', async () => {
