@@ -19,7 +19,7 @@ interface PlainKey {
 
 const BATCH = 500;
 /** Any fixed number: one process at a time converts. */
-const CONVERSION_LOCK = '4701231823412331894';
+const CONVERSION_LOCK = '4701231823412331896';
 const DUPLICATE_OBJECT = '42710';
 const CHECK_VIOLATION = '23514';
 /** What servers of those releases call their sessions; later ones have another name. */
