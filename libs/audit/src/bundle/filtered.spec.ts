@@ -418,7 +418,7 @@ describe('a filtered export', () => {
 
   it('of several files holds the summaries of one at a time, and says what was held back in any', async () => {
     const large = audited(75, { partitions: 1 });
-    for (let i = 0; i < 110; i++) await large.writer.batch(50);
+    for (let i = 0; i < 30; i++) await large.writer.batch(50);
     await large.round(1);
     const wanted: Term = { type: 'story', value: 'the-tower' };
     const whole = await unpack(await large.bundle(undefined, testSigner, { filter: { kind: 'term', term: wanted } }));
