@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { Client, type Pool } from 'pg';
 import { errorCode } from '#lib/platform';
 import type { Keyring } from './keyring.js';
 import type { EarlierSubjects } from './pseudonyms.js';
-import type { EarlierKeys } from './subject-keys.js';
+import { KEY_BYTES, newKid, type EarlierKeys } from './subject-keys.js';
 import { wrapContext } from './postgres-subject-keys.js';
 
 /** What was brought over from the tables of releases before 0.3. */
@@ -30,7 +31,8 @@ const OLD_APPLICATION = 'fabula';
  * of such a release runs beside this one, they are brought into `fabula_keys` and the old tables emptied; the first is closed for good, so that an
  * old server that comes later rather refuses a reader that it does not know than writes a name down.
  *
- * Until then (a rolling upgrade, which may be taken back) the old table says who is who: both kinds of servers must give a reader one pseudonym.
+ * Until then (a rolling upgrade, which may be taken back) the old tables say who is who and whose key is which: both kinds of servers must give a
+ * reader one pseudonym, and seal under one key.
  */
 export class LegacyKeys implements EarlierKeys, EarlierSubjects {
   private opened = false;
@@ -108,6 +110,14 @@ export class LegacyKeys implements EarlierKeys, EarlierSubjects {
     const [column, value] = 'kid' in which ? ['kid', which.kid] : ['subject', which.subject];
     const { rows } = await this.main.query<PlainKey>(`select kid, subject, key from fabula.subject_keys where ${column} = $1`, [value]);
     return rows.length > 0 && (await this.wrapAll(rows)) > 0;
+  }
+
+  async make(subject: string): Promise<void> {
+    await this.main.query('insert into fabula.subject_keys (subject, kid, key) values ($1, $2, $3) on conflict (subject) do nothing', [
+      subject,
+      newKid(),
+      randomBytes(KEY_BYTES),
+    ]);
   }
 
   private async isDone(): Promise<boolean> {

@@ -302,6 +302,14 @@ describe('what earlier releases kept in clear', () => {
         expect(cyd).toEqual([{ pseudonym: met }]);
         expect((await store.keyOf('r-ada', { create: true }))?.kid).toBe('kid-ada');
         expect((await oldServer.query('select 1 from fabula.subject_keys')).rowCount).toBe(2);
+        // A command that is tried at both must not look like two: whoever seals first makes the key where the other looks for it.
+        const keys = await Promise.all([1, 2].map(() => store.keyOf('r-cyd', { create: true })));
+        const { rows: made } = await oldServer.query<{ kid: string; key: Buffer }>(
+          `select kid, key from fabula.subject_keys where subject = 'r-cyd'`,
+        );
+        expect(made).toHaveLength(1);
+        expect(keys.map((key) => ({ kid: key?.kid, key: key?.key }))).toEqual([made[0], made[0]]);
+        expect(await store.keyOf('r-dan', { create: false })).toBeNull();
         await oldServer.end();
         await gone(old);
 

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 /** A subject's key. Destroying it makes everything sealed under it unreadable, and changes nothing else. */
 export interface SubjectKey {
   /** Public name of the key; stands in every text sealed under it. */
@@ -29,7 +31,11 @@ export interface EarlierKeys {
   readonly open: boolean;
   /** Brings such keys in; answers whether there were any that are new here. */
   takeOver(which: { readonly kid: string } | { readonly subject: string }): Promise<boolean>;
+  /** Makes the subject's key there unless there is one. */
+  make(subject: string): Promise<void>;
 }
 
 export const KEY_BYTES = 32;
 export const KID_BYTES = 12;
+
+export const newKid = (): string => randomBytes(KID_BYTES).toString('base64url');
