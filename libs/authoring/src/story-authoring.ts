@@ -1,5 +1,5 @@
 import { canonicalJson, sha256Hex, type Json } from '#lib/canonical';
-import { upcast, type Decider, type EventSchema, type RecordedEvent, type Rejection } from '#lib/decision';
+import { checkedFold, upcast, type Decider, type EventSchema, type RecordedEvent, type Rejection } from '#lib/decision';
 import { isStoryId } from '#lib/story';
 import {
   MAX_TITLE,
@@ -178,19 +178,10 @@ export function applyRecordedStory(
   catalogue: ReadonlyMap<string, EventSchema> = authoringEvents,
 ): StoryStreamState {
   const event = upcast(recorded, catalogue) as unknown as StoryEvent;
-  let next: StoryStreamState | null;
-  let hash: string | undefined;
-  try {
-    next = evolve(state, event);
-    hash = next === null ? undefined : storyStateHash(next);
-  } catch (error) {
-    throw new BrokenStoryFold(`${event.type} cannot be folded: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (next === null) throw new BrokenStoryFold(`${event.type} cannot begin a story`);
-  if (hash !== event.stateHash) {
-    // A stored field may be anything, an object that cannot become text too.
-    const recordedHash = typeof event.stateHash === 'string' ? event.stateHash : `a ${typeof event.stateHash}`;
-    throw new BrokenStoryFold(`${event.type} leads to state ${hash}, recorded is ${recordedHash}`);
-  }
-  return next;
+  return checkedFold(
+    event.stateHash,
+    () => evolve(state, event),
+    storyStateHash,
+    (what) => new BrokenStoryFold(`${event.type} ${what}`),
+  );
 }

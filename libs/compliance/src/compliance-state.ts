@@ -1,5 +1,5 @@
 import { canonicalJson, sha256Hex } from '#lib/canonical';
-import { upcast, type EventSchema, type RecordedEvent } from '#lib/decision';
+import { checkedFold, upcast, type EventSchema, type RecordedEvent } from '#lib/decision';
 import type { ComplianceEvent, ComplianceState } from './compliance-stream.js';
 import { evolve } from './evolve.js';
 
@@ -54,18 +54,10 @@ export function applyRecordedCompliance(
   catalogue: ReadonlyMap<string, EventSchema> = complianceEvents,
 ): ComplianceState {
   const event = upcast(recorded, catalogue) as unknown as ComplianceEvent;
-  let next: ComplianceState;
-  let hash: string;
-  try {
-    next = evolve(state, event);
-    hash = complianceStateHash(next);
-  } catch (error) {
-    throw new BrokenComplianceFold(`${event.type} cannot be folded: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (hash !== event.stateHash) {
-    // A stored field may be anything, an object that cannot become text too.
-    const recordedHash = typeof event.stateHash === 'string' ? event.stateHash : `a ${typeof event.stateHash}`;
-    throw new BrokenComplianceFold(`${event.type} leads to state ${hash}, recorded is ${recordedHash}`);
-  }
-  return next;
+  return checkedFold(
+    event.stateHash,
+    () => evolve(state, event),
+    complianceStateHash,
+    (what) => new BrokenComplianceFold(`${event.type} ${what}`),
+  );
 }

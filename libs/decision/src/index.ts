@@ -37,6 +37,7 @@ export {
   type EventShapes,
   type EventVersions,
 } from './event-shapes.js';
+export { checkedFold } from './recorded-fold.js';
 export { decisionRecordSchema, recordProblem } from './record-schema.js';
 export * as shapes from './shape.js';
 export type { JsonSchema, ObjectShape, Shape } from './shape.js';

@@ -86,7 +86,19 @@ function lastTurn(events: readonly RecordedEvent[]): number {
   return event.type === 'WhatIfForked' ? event.from.turn : event.turn;
 }
 
-/** `story/<id>`: no turns, no content, nothing past. */
+/** No turns, no content, nothing past: a stream that nobody plays. */
+const TURNLESS = {
+  narrative: () => undefined,
+  turn: () => 0,
+  turnOf: () => 0,
+  content: () => undefined,
+  past: () => undefined,
+  dueTimeOut: () => undefined,
+  mayBeOlder: () => true,
+  isAhead: () => false,
+} as const;
+
+/** `story/<id>` */
 export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   name: 'story',
   shapes: authoringShapes,
@@ -96,15 +108,8 @@ export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   fold: (state, events) => events.reduce<StoryStreamState | null>((next, event) => applyRecordedStory(next, event), state),
   fromJson: storyStateFromJson,
   hash: storyStateHash,
-  narrative: () => undefined,
   lastAt: (state) => state.lastAt,
-  turn: () => 0,
-  turnOf: () => 0,
-  content: () => undefined,
-  past: () => undefined,
-  dueTimeOut: () => undefined,
-  mayBeOlder: () => true,
-  isAhead: () => false,
+  ...TURNLESS,
 };
 
 /** `compliance/main`, and no other of its type. */
@@ -120,15 +125,8 @@ export const complianceKind: StreamKind<ComplianceState, ComplianceCommand> = {
   fold: (state, events) => events.reduce<ComplianceState | null>((next, event) => applyRecordedCompliance(next, event), state),
   fromJson: complianceStateFromJson,
   hash: complianceStateHash,
-  narrative: () => undefined,
   lastAt: (state) => state.lastAt,
-  turn: () => 0,
-  turnOf: () => 0,
-  content: () => undefined,
-  past: () => undefined,
-  dueTimeOut: () => undefined,
-  mayBeOlder: () => true,
-  isAhead: () => false,
+  ...TURNLESS,
 };
 
 const kinds = new Map<string, StreamKind>([

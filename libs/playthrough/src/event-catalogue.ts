@@ -1,4 +1,4 @@
-import { upcast, type EventSchema, type RecordedEvent } from '#lib/decision';
+import { checkedFold, upcast, type EventSchema, type RecordedEvent } from '#lib/decision';
 import { evolve } from './evolve.js';
 import type { PlaythroughEvent } from './playthrough-events.js';
 import type { PlaythroughState } from './playthrough-state.js';
@@ -32,24 +32,11 @@ export function applyRecorded(
   catalogue: ReadonlyMap<string, EventSchema> = playthroughEvents,
 ): PlaythroughState {
   const event = upcast(recorded, catalogue) as unknown as PlaythroughEvent;
-  const { next, hash } = folded(state, event);
-  if (hash !== event.stateHash) {
-    const turn = 'turn' in event ? event.turn : 0;
-    throw new BrokenFold(`${event.type} at turn ${shown(turn)} leads to state ${hash}, recorded is ${shown(event.stateHash)}`);
-  }
-  return next;
-}
-
-/** A stored field may be anything, an object that cannot become text too. */
-const shown = (field: unknown): string => (typeof field === 'string' || typeof field === 'number' ? String(field) : `a ${typeof field}`);
-
-function folded(state: PlaythroughState | null, event: PlaythroughEvent): { readonly next: PlaythroughState; readonly hash: string } {
-  let next: PlaythroughState | null;
-  try {
-    next = evolve(state, event);
-    if (next !== null) return { next, hash: stateHash(next) };
-  } catch (error) {
-    throw new BrokenFold(`${event.type} cannot be folded: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  throw new BrokenFold(`${event.type} cannot begin a playthrough`);
+  const turn = (): string => ('turn' in event && typeof event.turn === 'number' ? ` at turn ${event.turn}` : '');
+  return checkedFold(
+    event.stateHash,
+    () => evolve(state, event),
+    stateHash,
+    (what) => new BrokenFold(`${event.type}${turn()} ${what}`),
+  );
 }

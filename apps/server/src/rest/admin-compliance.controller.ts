@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestj
 import { ApiBearerAuth, ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { ACTION_KINDS, type ActionKind, type Asked, type ComplianceEvent, type HoldScope } from '#lib/compliance';
+import { ACTION_KINDS, COMPLIANCE_STREAM, type ActionKind, type Asked, type ComplianceEvent, type HoldScope } from '#lib/compliance';
 import { FabulaError } from '#lib/platform';
 import type { ComplianceHoldRow } from '#lib/projections';
 import type { Asking, Done } from '../compliance/compliance-service.js';
@@ -268,7 +268,7 @@ export class AdminComplianceEventsController {
     return connectionOf(
       checked(pageQuery, query),
       async (request) => (await this.node.compliance.reads.events(request)).value,
-      (row) => ({ ...row, partition: this.node.partitionOf('compliance/main'), event: JSON.parse(row.event) as ComplianceEvent }),
+      (row) => ({ ...row, partition: this.node.partitionOf(COMPLIANCE_STREAM), event: JSON.parse(row.event) as ComplianceEvent }),
     );
   }
 }

@@ -8,14 +8,13 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { systemClock, systemIds } from '#lib/platform';
+import { describeWith } from '../../../../test/support/requirement.js';
 import { audited } from '../testing/audited.js';
 import { readTimestamp, TIMESTAMP_QUERY, TIMESTAMP_REPLY, timestampRequest, TimestampRefused } from './timestamp.js';
 import { Timestamper, type KeptTimestamp } from './timestamper.js';
 
 const run = promisify(execFile);
 const openssl = spawnSync('openssl', ['version']).status === 0;
-const withOpenssl = openssl ? describe : describe.skip;
-if (!openssl) process.stdout.write('skipped: timestamps are checked with openssl, which is not here\n');
 
 const CONFIG = `
 [ts]
@@ -27,7 +26,7 @@ accuracy = secs:1
 ess_cert_id_alg = sha256
 `;
 
-withOpenssl('timestamps by an authority made with openssl', () => {
+describeWith('openssl', openssl, 'OpenSSL is not here', 'timestamps by an authority made with openssl', () => {
   let base: string;
   let server: Server;
   let url: string;

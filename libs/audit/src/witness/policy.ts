@@ -63,7 +63,7 @@ class PolicyReader {
 
   line(line: string, at: number): void {
     this.at = at;
-    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+    // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
     if (/[\u0000-\u0008\u000b-\u001f\u007f]/.test(line)) throw this.wrong('has a control character; lines end in a newline alone');
     const items = line.split(/[ \t]+/).filter((item) => item !== '');
     const [word, ...rest] = items;
