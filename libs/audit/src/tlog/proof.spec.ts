@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { isLong } from '../../../../test/support/requirement.js';
+import { verified } from '../../../../test/support/verification.js';
 import { Frontier } from './frontier.js';
 import { EMPTY_ROOT, leafHash, leafIndex, nodeHash, treeSize, type Hash } from './hash.js';
 import {
@@ -15,7 +17,7 @@ import {
 
 const LARGEST = 130;
 /** Every bit of every hash takes minutes: otherwise some of them. */
-const EVERY_BIT = process.env['FABULA_TEST_LONG'] !== undefined;
+const EVERY_BIT = isLong;
 jest.setTimeout(EVERY_BIT ? 3_600_000 : 60_000);
 const sha = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
 
@@ -172,29 +174,36 @@ describe('the frontier', () => {
 
 describe('inclusion proofs', () => {
   it(`equal RFC 6962 for all leaves of all trees up to ${LARGEST}, in one read, and no flipped bit passes`, async () => {
-    const { reader, calls } = storage();
-    let proofs = 0;
-    let wrong = 0;
-    for (let n = 1; n <= LARGEST; n++) {
-      const root = roots[n] as Hash;
-      for (let i = 0; i < n; i++) {
-        const leaf = leafHash(entries[i] as Buffer);
-        const proof = await proveInclusion(reader, treeSize(n), leafIndex(i));
-        proofs++;
-        if (Buffer.compare(Buffer.concat(proof), Buffer.concat(path(i, 0, n))) !== 0) wrong++;
-        if (!checkInclusion(proof, treeSize(n), root, leafIndex(i), leaf)) wrong++;
-        for (const flipped of manyFlips([...proof, root, leaf], i)) {
-          const hashes = flipped.slice(0, -2);
-          if (checkInclusion(hashes, treeSize(n), flipped.at(-2) as Hash, leafIndex(i), flipped.at(-1) as Hash)) wrong++;
+    const figures = await verified(`5.1 inclusion proofs of trees up to ${LARGEST}`, async () => {
+      const { reader, calls } = storage();
+      const counted = { trees: LARGEST, proofs: 0, mutations: 0, wrong: 0 };
+      const refused = (accepted: boolean): void => {
+        counted.mutations++;
+        if (accepted) counted.wrong++;
+      };
+      for (let n = 1; n <= LARGEST; n++) {
+        const root = roots[n] as Hash;
+        for (let i = 0; i < n; i++) {
+          const leaf = leafHash(entries[i] as Buffer);
+          const proof = await proveInclusion(reader, treeSize(n), leafIndex(i));
+          counted.proofs++;
+          if (Buffer.compare(Buffer.concat(proof), Buffer.concat(path(i, 0, n))) !== 0) counted.wrong++;
+          if (!checkInclusion(proof, treeSize(n), root, leafIndex(i), leaf)) counted.wrong++;
+          for (const flipped of manyFlips([...proof, root, leaf], i)) {
+            const hashes = flipped.slice(0, -2);
+            refused(checkInclusion(hashes, treeSize(n), flipped.at(-2) as Hash, leafIndex(i), flipped.at(-1) as Hash));
+          }
+          refused(checkInclusion([...proof, root], treeSize(n), root, leafIndex(i), leaf));
+          refused(checkInclusion([root, ...proof], treeSize(n), root, leafIndex(i), leaf));
+          if (proof.length > 0) refused(checkInclusion(proof.slice(1), treeSize(n), root, leafIndex(i), leaf));
+          if (n > 1) refused(checkInclusion(proof, treeSize(n), root, leafIndex(i ^ 1), leaf));
         }
-        if (checkInclusion([...proof, root], treeSize(n), root, leafIndex(i), leaf)) wrong++;
-        if (checkInclusion([root, ...proof], treeSize(n), root, leafIndex(i), leaf)) wrong++;
-        if (proof.length > 0 && checkInclusion(proof.slice(1), treeSize(n), root, leafIndex(i), leaf)) wrong++;
-        if (n > 1 && checkInclusion(proof, treeSize(n), root, leafIndex(i ^ 1), leaf)) wrong++;
       }
-    }
-    expect(wrong).toBe(0);
-    expect(calls()).toBe(proofs);
+      expect(calls()).toBe(counted.proofs);
+      expect(counted.wrong).toBe(0);
+      return counted;
+    });
+    expect(figures).toMatchObject({ proofs: (LARGEST * (LARGEST + 1)) / 2, wrong: 0 });
   });
 
   it('fail for every single bit of every hash', async () => {
@@ -218,26 +227,32 @@ describe('inclusion proofs', () => {
 
 describe('consistency proofs', () => {
   it(`equal RFC 6962 for all pairs of trees up to ${LARGEST}, in one read, and no flipped bit passes`, async () => {
-    const { reader, calls } = storage();
-    let proofs = 0;
-    let wrong = 0;
-    for (let n = 1; n <= LARGEST; n++) {
-      const newRoot = roots[n] as Hash;
-      for (let m = 1; m <= n; m++) {
-        const oldRoot = roots[m] as Hash;
-        const proof = await proveConsistency(reader, treeSize(n), treeSize(m));
-        proofs++;
-        if (Buffer.compare(Buffer.concat(proof), Buffer.concat(subproof(m, 0, n, true))) !== 0) wrong++;
-        if (!checkConsistency(proof, treeSize(n), newRoot, treeSize(m), oldRoot)) wrong++;
-        for (const flipped of manyFlips([...proof, newRoot, oldRoot], m)) {
-          if (checkConsistency(flipped.slice(0, -2), treeSize(n), flipped.at(-2) as Hash, treeSize(m), flipped.at(-1) as Hash)) wrong++;
+    const figures = await verified(`5.1 consistency proofs of trees up to ${LARGEST}`, async () => {
+      const { reader, calls } = storage();
+      const counted = { trees: LARGEST, proofs: 0, mutations: 0, wrong: 0 };
+      const refused = (accepted: boolean): void => {
+        counted.mutations++;
+        if (accepted) counted.wrong++;
+      };
+      for (let n = 1; n <= LARGEST; n++) {
+        const newRoot = roots[n] as Hash;
+        for (let m = 1; m <= n; m++) {
+          const oldRoot = roots[m] as Hash;
+          const proof = await proveConsistency(reader, treeSize(n), treeSize(m));
+          counted.proofs++;
+          if (Buffer.compare(Buffer.concat(proof), Buffer.concat(subproof(m, 0, n, true))) !== 0) counted.wrong++;
+          if (!checkConsistency(proof, treeSize(n), newRoot, treeSize(m), oldRoot)) counted.wrong++;
+          for (const flipped of manyFlips([...proof, newRoot, oldRoot], m))
+            refused(checkConsistency(flipped.slice(0, -2), treeSize(n), flipped.at(-2) as Hash, treeSize(m), flipped.at(-1) as Hash));
+          refused(checkConsistency([...proof, newRoot], treeSize(n), newRoot, treeSize(m), oldRoot));
+          if (m < n) refused(checkConsistency(proof, treeSize(n), oldRoot, treeSize(m), newRoot));
         }
-        if (checkConsistency([...proof, newRoot], treeSize(n), newRoot, treeSize(m), oldRoot)) wrong++;
-        if (m < n && checkConsistency(proof, treeSize(n), oldRoot, treeSize(m), newRoot)) wrong++;
       }
-    }
-    expect(wrong).toBe(0);
-    expect(calls()).toBe(proofs);
+      expect(calls()).toBe(counted.proofs);
+      expect(counted.wrong).toBe(0);
+      return counted;
+    });
+    expect(figures).toMatchObject({ proofs: (LARGEST * (LARGEST + 1)) / 2, wrong: 0 });
   });
 
   it('are not asked from the empty tree and never accepted for it', async () => {
