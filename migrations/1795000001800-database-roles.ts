@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { DATABASE_ROLES } from './grants.js';
+import { DATABASE_ROLES, SHARE_GENERATION } from './grants.js';
 
 /**
  * A group role per role of a process: what each may do in the database. They are of the whole cluster, so another database may have made
@@ -26,20 +26,7 @@ export class DatabaseRoles1795000001800 implements MigrationInterface {
           end;
         end loop;
       end $$`);
-    // Where users are separated: every process reads the read models, and whichever projector's user made them, another one may write and drop them.
-    await runner.query(`
-      create function fabula.share_generation(generation text) returns void language plpgsql as $$
-      begin
-        if to_regrole('fabula_base') is null or to_regrole('fabula_projector') is null then return; end if;
-        execute format('grant usage on schema %I to fabula_base', generation);
-        execute format('grant select on all tables in schema %I to fabula_base', generation);
-        execute format('grant all on all tables in schema %I to fabula_projector', generation);
-        execute format('alter default privileges in schema %I grant select on tables to fabula_base', generation);
-        execute format('alter default privileges in schema %I grant all on tables to fabula_projector', generation);
-        if pg_has_role('fabula_projector', 'usage') and has_database_privilege('fabula_projector', current_database(), 'create') then
-          execute format('alter schema %I owner to fabula_projector', generation);
-        end if;
-      end $$`);
+    await runner.query(SHARE_GENERATION);
   }
 
   /** The roles stay: other databases of the cluster may use them. */

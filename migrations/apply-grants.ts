@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DatabaseError, type Client } from 'pg';
-import { DATABASE_ROLES, GRANTS, KEY_GRANTS, POLICIES } from './grants.js';
+import { DATABASE_ROLES, GRANTS, KEY_GRANTS, POLICIES, SHARE_GENERATION } from './grants.js';
 
 const DEADLOCK = '40P01';
 const ATTEMPTS = 5;
@@ -24,7 +24,7 @@ export async function applyGrants(client: Client, schema: 'fabula' | 'fabula_key
       ? [...statementsFor(schema, GRANTS, found.made), ...policyStatements()]
       : statementsFor(schema, KEY_GRANTS, found.made);
   statements.push(MEMBERSHIPS, createSchemas(found.database));
-  if (schema === 'fabula') statements.push(SHARED_GENERATIONS);
+  if (schema === 'fabula') statements.push(SHARE_GENERATION, SHARED_GENERATIONS);
   const mark = `grants ${createHash('sha256').update(statements.join(';')).digest('hex')}`;
   if (found.mark === mark) return;
   await inTransaction(client, `${statements.join('; ')}; comment on schema ${schema} is '${mark}'`);

@@ -71,6 +71,26 @@ export const KEY_GRANTS: Readonly<Record<string, Privileges>> = {
   forgotten: { ...READ, fabula_compliance: 'insert, update' },
 };
 
+/**
+ * The same for the read models of a generation, whichever projector's user made them: every process reads them, another projector may write
+ * and drop them. Whoever releases a dead letter holds the partition's position meanwhile, which asks for the right to update some column:
+ * of that one only reports are made.
+ */
+export const SHARE_GENERATION = `
+create or replace function fabula.share_generation(generation text) returns void language plpgsql as $$
+begin
+  if to_regrole('fabula_base') is null or to_regrole('fabula_projector') is null or to_regrole('fabula_api') is null then return; end if;
+  execute format('grant usage on schema %I to fabula_base', generation);
+  execute format('grant select on all tables in schema %I to fabula_base', generation);
+  execute format('grant all on all tables in schema %I to fabula_projector', generation);
+  execute format('grant update (invalid) on %I.positions to fabula_api', generation);
+  execute format('alter default privileges in schema %I grant select on tables to fabula_base', generation);
+  execute format('alter default privileges in schema %I grant all on tables to fabula_projector', generation);
+  if pg_has_role('fabula_projector', 'usage') and has_database_privilege('fabula_projector', current_database(), 'create') then
+    execute format('alter schema %I owner to fabula_projector', generation);
+  end if;
+end $$`;
+
 interface Policy {
   readonly table: 'audit_heads' | 'audit_leaves' | 'audit_tiles';
   readonly name: string;
@@ -95,6 +115,8 @@ export const POLICIES: readonly Policy[] = [
   ...growing('fabula_base', 'access', 'log = -2'),
   // A rebuild forgets what can be built again; never the access log.
   ...tables.map((table): Policy => ({ table, name: 'derived_forgotten', command: 'delete', role: 'fabula_auditor', using: 'log >= -1' })),
+  // Whoever releases a dead letter holds the head of its partition's tree, and changes nothing in it.
+  { table: 'audit_heads', name: 'partitions_held', command: 'update', role: 'fabula_api', using: 'log >= 0', check: 'false' },
   // The signer keeps a tree's term blocks while it holds the head: it may lock any, change none but its own, and open an empty one.
   { table: 'audit_heads', name: 'any_locked', command: 'update', role: 'fabula_signer', using: 'true', check: 'log = -1' },
   { table: 'audit_heads', name: 'empty_opened', command: 'insert', role: 'fabula_signer', check: 'size = 0 and next_offset = 0' },

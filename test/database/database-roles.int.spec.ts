@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Pool } from 'pg';
 import { Auditor, AccessLog, keepingTerms, announceKey } from '#lib/audit';
+import { createMemoryLog } from '#lib/log';
+import { createReadSide, DeadLetters, Projector } from '#lib/projections';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { PostgresAuditStore } from '../../libs/audit/src/postgres/postgres-audit-store.js';
 import { Notary } from '../../libs/audit/src/notary.js';
@@ -106,6 +108,30 @@ describe('database users of their own', () => {
     await auditor.catchUp(1);
   });
 
+  it('release a record of an envelope that no projector knows, as the user that serves', async () => {
+    const clock = { now: () => Date.now() };
+    const log = createMemoryLog({ partitions: 1, clock });
+    const logId = await log.id();
+    const offset = await log.append(0, [{ key: 'x', value: Buffer.from('{"v":2}') }]);
+    const sideOf = (role: DatabaseRole): ReturnType<typeof createReadSide> =>
+      createReadSide({ pool: as(role), logId, partitions: 1, clock, timers });
+    const projector = await Projector.open({ log, store: sideOf('fabula_projector').projection, timers, maxRecords: 9 });
+    await projector.catchUp(0).catch(() => undefined);
+    const { live, projection } = sideOf('fabula_api');
+    const letters = new DeadLetters({ pool: as('fabula_api'), logId, live, projection });
+    await expect(letters.release(0, offset, 'an-operator', 'a trial of version 2')).resolves.toMatchObject({
+      kind: 'released',
+      letter: { kind: 'unknown-envelope', status: 'released' },
+    });
+    const n = await live.current();
+    for (const change of [`next_offset = 9`, `log_id = 'another'`, `epoch = 9`])
+      await expect(as('fabula_api').query(`update projection_${n}.positions set ${change}`)).rejects.toMatchObject({ code: DENIED });
+    // The position is held while somebody decides: the projector cannot pass the record meanwhile. So is the auditor's head.
+    await database.pool.query(`insert into fabula.audit_heads (log, log_id) values (0, $1) on conflict do nothing`, [logId]);
+    for (const row of [`projection_${n}.positions where partition = 0`, 'fabula.audit_heads where log = 0'])
+      expect((await as('fabula_api').query(`select 1 from ${row} for update`)).rowCount).toBe(1);
+  });
+
   const leaf = (tree: number): string =>
     `insert into fabula.audit_leaves (log, leaf_index, log_offset, time, accepted, leaf) values (${tree}, 9000001, 9000001, 0, false, 'x')`;
   const note = `insert into fabula.audit_notes (log, log_id, size, root, note, signed_at, published_at, root_index)
@@ -133,6 +159,11 @@ describe('database users of their own', () => {
     ['fabula_signer', 'destroy a key', 'update fabula_keys.subject_keys set wrapped_key = null, destroyed_at = now()'],
     ['fabula_api', 'write a note', note],
     ['fabula_api', 'write a leaf of a partition', leaf(0)],
+    [
+      'fabula_api',
+      'move the head of a partition',
+      'update fabula.audit_heads set size = size + 1, next_offset = next_offset + 1 where log = 0',
+    ],
     ['fabula_api', 'take an entry of the access log away', 'delete from fabula.audit_leaves where log = -2'],
     ['fabula_api', 'destroy a key', 'update fabula_keys.subject_keys set wrapped_key = null, destroyed_at = now()'],
     ['fabula_api', 'unlink a person', 'delete from fabula_keys.subjects'],

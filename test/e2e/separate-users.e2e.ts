@@ -8,6 +8,7 @@ import { kekDirOf, ServerProcess, temporaryDataDir } from '../support/server-pro
 import { walk } from './auto-player.js';
 import { eventually } from './expectations.js';
 import { publishStory } from './publish-story.js';
+import { PARTITIONS, rawPostgres } from './raw-log.js';
 import { complaintsOf } from './server-log.js';
 import { threeDoors } from './small-stories.js';
 
@@ -93,5 +94,18 @@ describe('a server whose processes have database users of their own', () => {
       return data?.playthrough?.turn === last.turn ? data : undefined;
     }, 'it is projected');
     expect(projected.playthrough?.turn).toBe(last.turn);
+  });
+
+  test('lets an operator release a record of an unknown envelope', async () => {
+    const [, playing] = servers as [ServerProcess, ServerProcess];
+    const operator = new ApiClient(playing.url, await playing.token(['operator']));
+    const raw = await (await rawPostgres()).open(database);
+    const partition = PARTITIONS - 1;
+    const offset = await raw.append(partition, { key: 'x', value: Buffer.from('{"v":2}') });
+    await raw.close();
+    const path = `/admin/dead-letters/${partition}/${offset}`;
+    await eventually(async () => ((await operator.rest('GET', path)).status === 200 ? true : undefined), 'it is kept as a dead letter');
+    const released = await operator.rest('POST', `${path}/release`, { reason: 'a trial of version 2' });
+    expect([released.status, released.body]).toMatchObject([200, { status: 'released', kind: 'unknown-envelope' }]);
   });
 });

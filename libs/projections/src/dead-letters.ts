@@ -196,9 +196,9 @@ async function passed(client: PoolClient, schema: string, partition: number, off
 }
 
 /**
- * The head is locked where this database user may lock it: an auditor that has yet to pass the record finds its release when it looks at the
- * record. Row policies hide rows that may not be locked, so it is read again without; and a signed note still counts for leaves that a
- * rebuild forgot: there is one per record, and the tree would never again agree with the note.
+ * The head is locked: an auditor that has yet to pass the record finds its release when it looks at the record. Row policies hide rows that
+ * a database user may not lock, so it is read again without; and a signed note still counts for leaves that a rebuild forgot: there is one
+ * per record, and the tree would never again agree with the note.
  */
 async function audited(client: PoolClient, logId: LogId, partition: number, offset: Offset): Promise<boolean> {
   const head = 'select next_offset from fabula.audit_heads where log = $1 and log_id = $2';
