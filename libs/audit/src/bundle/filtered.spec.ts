@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { isLong } from '../../../../test/support/requirement.js';
+import { verified } from '../../../../test/support/verification.js';
 import { Auditor } from '../auditor.js';
 import type { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import type { RootLeaf } from '../root-leaf.js';
@@ -65,49 +66,64 @@ describe('a filtered export', () => {
     'raises no false alarm: any honest history, filter, range and number of blocks',
     async () => {
       const value = { actor: 'actor-', stream: 'playthrough/reader-', story: 'the-tower', correlation: '' } as const;
-      await fc.assert(
-        fc.asyncProperty(
-          fc.integer({ min: 1000, max: 900_000 }),
-          fc.integer({ min: 1, max: 70 }),
-          fc.constantFrom('actor', 'stream', 'story', 'correlation', 'time'),
-          fc.nat(),
-          fc.nat(),
-          async (seed, batches, kind, a, b) => {
-            const made = audited(seed, { partitions: 1 + (seed % 2) });
-            await made.round(batches);
-            const all = (made.store.trees.get('p0')?.leaves ?? []).map(({ bytes, time }) => ({ bytes, time }));
-            if ((await made.store.latestNote('p0', made.logId)) === undefined) return;
-            const some = all[a % all.length];
-            let wanted: ExportFilter;
-            if (kind === 'time') {
-              const [from, to] = [a % all.length, b % all.length].toSorted((x, y) => x - y).map((i) => all[i]?.time ?? 0);
-              wanted = { kind, ...(a % 5 === 0 ? {} : { from: String(from) }), ...(b % 5 === 0 && a % 5 !== 0 ? {} : { to: String(to) }) };
-            } else {
-              const text =
-                kind === 'correlation' ? (termsOfLeaf(some?.bytes as Buffer).find(({ type }) => type === kind)?.value ?? 'x') : value[kind];
-              wanted = { kind: 'term', term: { type: kind, value: kind === 'actor' || kind === 'stream' ? `${text}${b % 7}` : text } };
-            }
-            const from = kind === 'time' ? 0n : BigInt(a % all.length);
-            const to = kind === 'time' ? undefined : from + BigInt(b % (all.length - Number(from) + 1));
-            const report = await verify(
-              await made.bundle([{ log: 'p0', from, ...(to === undefined ? {} : { to }) }], testSigner, { filter: wanted }),
-            );
-            expect(report.findings).toEqual([]);
-            const range = { from: Number(report.trees[0]?.from), to: Number(report.trees[0]?.to) };
-            if (kind !== 'time') expect(range.from).toBeLessThanOrEqual(Number(from));
-            if (to !== undefined) expect(range.to).toBeGreaterThanOrEqual(Number(to === from ? 0 : to));
-            const expected = all.filter(({ bytes, time }, i) =>
-              wanted.kind === 'term'
-                ? i >= range.from && i < range.to && has(bytes, wanted.term)
-                : time >= Number(wanted.from ?? 0) && time < Number(wanted.to ?? Infinity),
-            ).length;
-            const witnesses = (report.trees[0]?.shown ?? 0) - expected;
-            expect(witnesses).toBeGreaterThanOrEqual(0);
-            expect(witnesses).toBeLessThanOrEqual(wanted.kind === 'time' ? 2 : 0);
-          },
-        ),
-        { numRuns: isLong ? 2_000 : 25 },
-      );
+      const figures = await verified('5.6 honest filtered exports', async () => {
+        const counted = { exports: 0, leaves: 0, shown: 0, falseAlarms: 0 };
+        await fc.assert(
+          fc.asyncProperty(
+            fc.integer({ min: 1000, max: 900_000 }),
+            fc.integer({ min: 1, max: 70 }),
+            fc.constantFrom('actor', 'stream', 'story', 'correlation', 'time'),
+            fc.nat(),
+            fc.nat(),
+            async (seed, batches, kind, a, b) => {
+              const made = audited(seed, { partitions: 1 + (seed % 2) });
+              await made.round(batches);
+              const all = (made.store.trees.get('p0')?.leaves ?? []).map(({ bytes, time }) => ({ bytes, time }));
+              if ((await made.store.latestNote('p0', made.logId)) === undefined) return;
+              const some = all[a % all.length];
+              let wanted: ExportFilter;
+              if (kind === 'time') {
+                const [from, to] = [a % all.length, b % all.length].toSorted((x, y) => x - y).map((i) => all[i]?.time ?? 0);
+                wanted = {
+                  kind,
+                  ...(a % 5 === 0 ? {} : { from: String(from) }),
+                  ...(b % 5 === 0 && a % 5 !== 0 ? {} : { to: String(to) }),
+                };
+              } else {
+                const text =
+                  kind === 'correlation'
+                    ? (termsOfLeaf(some?.bytes as Buffer).find(({ type }) => type === kind)?.value ?? 'x')
+                    : value[kind];
+                wanted = { kind: 'term', term: { type: kind, value: kind === 'actor' || kind === 'stream' ? `${text}${b % 7}` : text } };
+              }
+              const from = kind === 'time' ? 0n : BigInt(a % all.length);
+              const to = kind === 'time' ? undefined : from + BigInt(b % (all.length - Number(from) + 1));
+              const report = await verify(
+                await made.bundle([{ log: 'p0', from, ...(to === undefined ? {} : { to }) }], testSigner, { filter: wanted }),
+              );
+              counted.exports++;
+              counted.leaves += report.trees[0]?.leaves ?? 0;
+              counted.shown += report.trees[0]?.shown ?? 0;
+            counted.falseAlarms += report.findings.length;
+              expect(report.findings).toEqual([]);
+              const range = { from: Number(report.trees[0]?.from), to: Number(report.trees[0]?.to) };
+              if (kind !== 'time') expect(range.from).toBeLessThanOrEqual(Number(from));
+              if (to !== undefined) expect(range.to).toBeGreaterThanOrEqual(Number(to === from ? 0 : to));
+              const expected = all.filter(({ bytes, time }, i) =>
+                wanted.kind === 'term'
+                  ? i >= range.from && i < range.to && has(bytes, wanted.term)
+                  : time >= Number(wanted.from ?? 0) && time < Number(wanted.to ?? Infinity),
+              ).length;
+              const witnesses = (report.trees[0]?.shown ?? 0) - expected;
+              expect(witnesses).toBeGreaterThanOrEqual(0);
+              expect(witnesses).toBeLessThanOrEqual(wanted.kind === 'time' ? 2 : 0);
+            },
+          ),
+          { numRuns: isLong ? 2_000 : 25 },
+        );
+        return counted;
+      });
+      expect(figures.shown).toBeGreaterThan(figures.exports);
     },
     LONG_MS,
   );
@@ -203,26 +219,44 @@ describe('a filtered export', () => {
   });
 
   it(
-    'tells of any leaf that is hidden, shown, dropped or changed, which one it is',
+    'tells of any leaf that is hidden, shown, dropped, added, moved or changed, which one it is',
     async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.nat(), fc.constantFrom('hide', 'show', 'drop', 'change'), async (n, way) => {
-          const from = way === 'show' ? others : shown;
-          const index = from[n % from.length] as number;
-          const line = String(leaves[index]);
-          const tampered = withLeaves(files, 'p0', (lines) =>
-            way === 'drop'
-              ? lines.toSpliced(index, 1)
-              : lines.with(index, way === 'hide' ? hidden(index) : way === 'show' ? line : line.replace(/"time":"1/, '"time":"2')),
-          );
-          const kind = (
-            { hide: 'INCOMPLETE', show: 'SURPLUS', drop: index === leaves.length - 1 ? 'TRUNCATION' : 'GAP', change: 'LEAF' } as const
-          )[way];
-          const report = await verify(pack(withManifest(tampered, testSigner)));
-          expect(report.findings[0]).toMatchObject({ kind, where: { tree: 'p0', index: String(index) } });
-        }),
-        { numRuns: isLong ? 2_000 : 25 },
-      );
+      const figures = await verified('5.6 lies of the exporter about one leaf', async () => {
+        const counted = { lies: 0, named: 0, hide: 0, show: 0, drop: 0, add: 0, move: 0, change: 0 };
+        await fc.assert(
+          fc.asyncProperty(fc.nat(), fc.constantFrom('hide', 'show', 'drop', 'add', 'move', 'change'), async (n, way) => {
+            const index = (way === 'show' ? others : shown)[n % (way === 'show' ? others : shown).length] as number;
+            const line = String(leaves[index]);
+            const last = index === leaves.length - 1;
+            const changed = (lines: string[]): string[] =>
+              ({
+                hide: () => lines.with(index, hidden(index)),
+                show: () => lines.with(index, line),
+                drop: () => lines.toSpliced(index, 1),
+                add: () => lines.toSpliced(index + 1, 0, line),
+                move: () => lines.toSpliced(index, 1).toSpliced(last ? index - 1 : index + 1, 0, line),
+                change: () => lines.with(index, line.replace(/"time":"1/, '"time":"2')),
+              })[way]();
+            const kind = (
+              {
+                ...{ hide: 'INCOMPLETE', show: 'SURPLUS', drop: last ? 'TRUNCATION' : 'GAP', add: 'REORDER' },
+                ...{ move: 'REORDER', change: 'LEAF' },
+              } as const
+            )[way];
+            counted.lies++;
+            counted[way]++;
+            const report = await verify(pack(withManifest(withLeaves(files, 'p0', changed), testSigner)));
+            expect(report.findings[0]).toMatchObject({ kind, where: { tree: 'p0' } });
+            // Of two that changed places either may be named.
+            const named = Number(report.findings[0]?.where.index);
+            expect(way === 'move' ? [index - 1, index, index + 1] : [index]).toContain(named);
+            counted.named++;
+          }),
+          { numRuns: isLong ? 2_000 : 40 },
+        );
+        return counted;
+      });
+      expect(figures.named).toBe(figures.lies);
     },
     LONG_MS,
   );
