@@ -72,6 +72,8 @@ function forgetfulLog(): EventLog {
       throw new NotVerified('the engine read a log that nobody else writes');
     },
     end: async () => next,
+    begin: async () => next,
+    forget: async () => {},
     id: async () => 'forgetful',
     close: async () => {},
   };

@@ -171,6 +171,8 @@ class CountingLog implements EventLog {
   }
   append: EventLog['append'] = (partition, records) => this.log.append(partition, records);
   end: EventLog['end'] = (partition) => this.log.end(partition);
+  begin: EventLog['begin'] = (partition) => this.log.begin(partition);
+  forget: EventLog['forget'] = (partition, before) => this.log.forget(partition, before);
   id: EventLog['id'] = () => this.log.id();
   close: EventLog['close'] = () => this.log.close();
 }

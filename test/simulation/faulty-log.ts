@@ -80,6 +80,19 @@ export class FaultyLog implements EventLog {
     return this.log.end(partition);
   }
 
+  async begin(partition: number): Promise<Offset> {
+    await this.process.wait(this.random.int(0, 3));
+    this.mayFail();
+    return this.log.begin(partition);
+  }
+
+  async forget(partition: number, before: Offset): Promise<void> {
+    await this.process.wait(this.random.int(0, 6));
+    this.mayFail();
+    await this.log.forget(partition, before);
+    await this.process.wait(this.random.int(0, 6));
+  }
+
   id(): Promise<string> {
     return this.log.id();
   }

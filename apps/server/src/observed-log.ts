@@ -132,6 +132,8 @@ const passed = (log: EventLog): EventLog => ({
   append: (partition, records) => log.append(partition, records),
   read: (partition, from, options) => log.read(partition, from, options),
   end: (partition) => log.end(partition),
+  begin: (partition) => log.begin(partition),
+  forget: (partition, before) => log.forget(partition, before),
   id: () => log.id(),
   close: () => log.close(),
 });

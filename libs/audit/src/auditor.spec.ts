@@ -31,6 +31,8 @@ function rebatched(log: EventLog, maxRecords: number): EventLog {
     append: (partition, records) => log.append(partition, records),
     read: (partition, from, options) => log.read(partition, from, { ...options, maxRecords }),
     end: (partition) => log.end(partition),
+    begin: (partition) => log.begin(partition),
+    forget: (partition, before) => log.forget(partition, before),
     id: () => log.id(),
     close: () => log.close(),
   };

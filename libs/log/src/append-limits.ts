@@ -41,3 +41,9 @@ export function assertPartition(partitions: number, partition: number): void {
   if (!Number.isInteger(partition) || partition < 0 || partition >= partitions)
     throw new LogRefused(`There is no partition ${partition}: this log has ${partitions}, counted from 0.`);
 }
+
+/** @throws RangeError */
+export function assertForgettable(partition: number, before: number, end: number): void {
+  if (!Number.isSafeInteger(before) || before < 0) throw new RangeError(`Records can be forgotten before an offset, not ${before}.`);
+  if (before > end) throw new RangeError(`Partition ${partition} ends at offset ${end}: nothing before ${before} can be forgotten.`);
+}

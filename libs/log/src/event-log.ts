@@ -27,7 +27,7 @@ export const MAX_BATCH_BYTES = 768 * 1024;
 
 /**
  * The whole port. Laws: one total order per partition; records of one append are contiguous and all-or-nothing;
- * what `read` returned once never changes.
+ * what `read` returned once never changes: it is there, or it was forgotten and all before it too. An offset is given once.
  */
 export interface EventLog {
   /** How many partitions, written once when the log is created. */
@@ -42,10 +42,21 @@ export interface EventLog {
    * Records from `from` on, in order; at the end it waits for more until `signal` aborts (then it ends without error).
    * With `upTo` it ends before that offset instead of following the tail.
    * @throws LogUnavailable when the log cannot be read; the caller starts again from its own position.
+   *         RecordsForgotten when the next record lies below `begin`, before the first batch or, when records are forgotten meanwhile,
+   *         after any: never a gap. Starting again cannot help.
    */
   read(partition: number, from: Offset, options?: ReadOptions): AsyncIterable<Batch>;
   /** Offset that the next record will get. */
   end(partition: number): Promise<Offset>;
+  /** First offset that can be read: 0 until something is forgotten, `end` when everything is. Never goes back. */
+  begin(partition: number): Promise<Offset>;
+  /**
+   * Forgets for good the records of smaller offsets. `end` and all offsets stay; what is forgotten already stays so, so it may be repeated.
+   * When it ends nobody reads them again; a store may free their space later.
+   * @throws RangeError when `before` is no offset, or lies beyond the end; LogUnavailable: it may have happened or not, ask again;
+   *         LogRefused when the store does not let us
+   */
+  forget(partition: number, before: Offset): Promise<void>;
   id(): Promise<LogId>;
   close(): Promise<void>;
 }
@@ -67,6 +78,19 @@ export class OutcomeUnknown extends Error {
 /** The log will never take these records. */
 export class LogRefused extends Error {
   override readonly name = 'LogRefused';
+}
+/** Records that were asked for were forgotten on purpose: what derives from them begins at a base instead. Asking again does not help. */
+export class RecordsForgotten extends Error {
+  override readonly name = 'RecordsForgotten';
+  constructor(
+    readonly partition: number,
+    /** The first record that was asked for. */
+    readonly from: Offset,
+    /** The first record that is there, at least. */
+    readonly begin: Offset,
+  ) {
+    super(`Partition ${partition} begins at offset ${begin}: the records from ${from} on were pruned, and the log holds them no longer.`);
+  }
 }
 /** A reader found a hole or a record of another place: the store was damaged from outside, and nothing may be skipped. */
 export class LogDamaged extends Error {

@@ -4,6 +4,7 @@ export {
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
   OutcomeUnknown,
+  RecordsForgotten,
   type Batch,
   type EventLog,
   type LogId,

@@ -24,6 +24,8 @@ export class PacedReads {
       append: (partition, records) => log.append(partition, records),
       read: (partition, from, options) => this.read(log, partition, from, options),
       end: (partition) => log.end(partition),
+      begin: (partition) => log.begin(partition),
+      forget: (partition, before) => log.forget(partition, before),
       id: () => log.id(),
       close: () => log.close(),
     };

@@ -63,6 +63,12 @@ export class GatedLog implements EventLog {
   end(partition: number): Promise<Offset> {
     return this.log.end(partition);
   }
+  begin(partition: number): Promise<Offset> {
+    return this.log.begin(partition);
+  }
+  forget(partition: number, before: Offset): Promise<void> {
+    return this.log.forget(partition, before);
+  }
   id(): Promise<string> {
     return this.log.id();
   }

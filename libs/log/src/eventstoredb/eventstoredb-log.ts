@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { assertPartition, refuseOverLimits } from '../append-limits.js';
 import {
+  LogRefused,
   LogUnavailable,
   MAX_BATCH_RECORDS,
   type Batch,
@@ -150,6 +151,16 @@ class EventStoreDbLog implements EventLog {
     }
     this.refuseLost(partition, known, end);
     return end;
+  }
+
+  async begin(partition: number): Promise<Offset> {
+    assertPartition(this.partitions, partition);
+    return 0;
+  }
+
+  async forget(partition: number, _before: Offset): Promise<void> {
+    assertPartition(this.partitions, partition);
+    throw new LogRefused('This log cannot forget yet.');
   }
 
   async id(): Promise<LogId> {

@@ -1,6 +1,15 @@
 import { errorText } from '#lib/platform';
 import { assertPartition, refuseOverLimits } from '../append-limits.js';
-import { LogUnavailable, type Batch, type EventLog, type LogId, type LogRecord, type Offset, type ReadOptions } from '../event-log.js';
+import {
+  LogRefused,
+  LogUnavailable,
+  type Batch,
+  type EventLog,
+  type LogId,
+  type LogRecord,
+  type Offset,
+  type ReadOptions,
+} from '../event-log.js';
 import { BrokerLinks } from './broker-link.js';
 import { GroupCommit, largestMergedBatch, type AppendReport } from './group-commit.js';
 import { createKafka, type KafkaConnection, type KafkaNotice } from './kafka-client.js';
@@ -112,6 +121,16 @@ class TopicLog implements KafkaLog {
   async end(partition: number): Promise<Offset> {
     assertPartition(this.partitions, partition);
     return this.offset(partition, -1);
+  }
+
+  async begin(partition: number): Promise<Offset> {
+    assertPartition(this.partitions, partition);
+    return 0;
+  }
+
+  async forget(partition: number, _before: Offset): Promise<void> {
+    assertPartition(this.partitions, partition);
+    throw new LogRefused('This log cannot forget yet.');
   }
 
   async id(): Promise<LogId> {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '#lib/platform';
-import { assertPartition, recordBytes, refuseOverLimits } from '../append-limits.js';
+import { assertForgettable, assertPartition, recordBytes, refuseOverLimits } from '../append-limits.js';
 import {
   LogUnavailable,
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
+  RecordsForgotten,
   type Batch,
   type EventLog,
   type LogId,
@@ -27,11 +28,19 @@ export function createMemoryLog(options: MemoryLogOptions): EventLog {
   return new MemoryLog(options);
 }
 
+interface Partition {
+  /** Offset of the first of `records`. */
+  begin: Offset;
+  readonly records: StoredRecord[];
+  /** Time of the last record, also when it was forgotten. */
+  time: number;
+}
+
 class MemoryLog implements EventLog {
   readonly partitions: number;
   private readonly clock: Clock;
   private readonly logId: LogId;
-  private readonly stored: StoredRecord[][];
+  private readonly stored: readonly Partition[];
   private readonly wakeUps: WakeUps;
   private closed = false;
 
@@ -39,7 +48,7 @@ class MemoryLog implements EventLog {
     this.partitions = options.partitions;
     this.clock = options.clock;
     this.logId = options.id ?? randomUUID();
-    this.stored = Array.from({ length: options.partitions }, () => []);
+    this.stored = Array.from({ length: options.partitions }, () => ({ begin: 0, records: [], time: 0 }));
     this.wakeUps = new WakeUps(options.partitions);
   }
 
@@ -47,11 +56,11 @@ class MemoryLog implements EventLog {
     this.refuseWhenClosed();
     refuseOverLimits(this.partitions, partition, records);
     const stored = this.partition(partition);
-    const base = stored.length;
-    const time = Math.max(this.clock.now(), stored.at(-1)?.time ?? 0);
+    const base = endOf(stored);
+    const time = (stored.time = Math.max(this.clock.now(), stored.time));
     for (const [index, { key, value, headers }] of records.entries()) {
       const copy = { key, value: new Uint8Array(value), ...(headers === undefined ? {} : { headers: { ...headers } }) };
-      stored.push(Object.freeze({ ...copy, offset: base + index, time }));
+      stored.records.push(Object.freeze({ ...copy, offset: base + index, time }));
     }
     this.wakeUps.wake(partition);
     return base;
@@ -79,7 +88,23 @@ class MemoryLog implements EventLog {
   async end(partition: number): Promise<Offset> {
     this.refuseWhenClosed();
     assertPartition(this.partitions, partition);
-    return this.partition(partition).length;
+    return endOf(this.partition(partition));
+  }
+
+  async begin(partition: number): Promise<Offset> {
+    this.refuseWhenClosed();
+    assertPartition(this.partitions, partition);
+    return this.partition(partition).begin;
+  }
+
+  async forget(partition: number, before: Offset): Promise<void> {
+    this.refuseWhenClosed();
+    assertPartition(this.partitions, partition);
+    const stored = this.partition(partition);
+    assertForgettable(partition, before, endOf(stored));
+    if (before <= stored.begin) return;
+    stored.records.splice(0, before - stored.begin);
+    stored.begin = before;
   }
 
   async id(): Promise<LogId> {
@@ -92,9 +117,11 @@ class MemoryLog implements EventLog {
   }
 
   private page(partition: number, from: Offset, maxRecords: number): StoredRecord[] {
+    const { begin, records: stored } = this.partition(partition);
+    if (from < begin) throw new RecordsForgotten(partition, from, begin);
     const records: StoredRecord[] = [];
     let bytes = 0;
-    for (const record of this.partition(partition).slice(from, from + maxRecords)) {
+    for (const record of stored.slice(from - begin, from - begin + maxRecords)) {
       bytes += recordBytes(record);
       if (bytes > MAX_BATCH_BYTES && records.length > 0) break;
       records.push(record);
@@ -102,7 +129,7 @@ class MemoryLog implements EventLog {
     return records;
   }
 
-  private partition(partition: number): StoredRecord[] {
+  private partition(partition: number): Partition {
     const stored = this.stored[partition];
     if (stored === undefined) throw new RangeError(`partition ${partition}`);
     return stored;
@@ -112,3 +139,5 @@ class MemoryLog implements EventLog {
     if (this.closed) throw new LogUnavailable('The log is closed.');
   }
 }
+
+const endOf = ({ begin, records }: Partition): Offset => begin + records.length;

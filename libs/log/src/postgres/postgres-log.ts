@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import { assertPartition, LARGEST_RECORD_BYTES, recordBytes, refuseOverLimits } from '../append-limits.js';
 import {
   LogDamaged,
+  LogRefused,
   LogUnavailable,
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
@@ -166,6 +167,16 @@ class PostgresLog implements EventLog {
     } catch (error) {
       throw unavailable(error);
     }
+  }
+
+  async begin(partition: number): Promise<Offset> {
+    assertPartition(this.partitions, partition);
+    return 0;
+  }
+
+  async forget(partition: number, _before: Offset): Promise<void> {
+    assertPartition(this.partitions, partition);
+    throw new LogRefused('This log cannot forget yet.');
   }
 
   async id(): Promise<LogId> {
