@@ -104,7 +104,7 @@ describe('a filtered export', () => {
               counted.exports++;
               counted.leaves += report.trees[0]?.leaves ?? 0;
               counted.shown += report.trees[0]?.shown ?? 0;
-            counted.falseAlarms += report.findings.length;
+              counted.falseAlarms += report.findings.length;
               expect(report.findings).toEqual([]);
               const range = { from: Number(report.trees[0]?.from), to: Number(report.trees[0]?.to) };
               if (kind !== 'time') expect(range.from).toBeLessThanOrEqual(Number(from));
