@@ -30,6 +30,7 @@ import {
   type TileAddress,
 } from '#lib/audit';
 import { describeWith, isLong } from '../support/requirement.js';
+import { verified } from '../support/verification.js';
 
 /*
  * The same entries, sizes and key on every side: notes, proofs and tiles must be the same bytes whoever made them.
@@ -153,11 +154,21 @@ describeWith('go', go, 'Go is not here, or cannot get golang.org/x/mod', "Go's s
       expect([name, await refused(program, 'check', changed(name))]).toEqual([name, expect.stringMatching(words)]);
   });
 
-  it('make the very bytes that we make: every note, proof and tile', () => {
-    const [ours, theirs] = [path.join(folder, 'ours'), path.join(folder, 'theirs')];
-    expect(files(theirs)).toEqual(files(ours).filter((name) => name !== 'input.json' && name !== 'vkey'));
-    const other = files(theirs).filter((name) => !readFileSync(path.join(ours, name)).equals(readFileSync(path.join(theirs, name))));
-    expect(other).toEqual([]);
+  it('make the very bytes that we make: every note, proof and tile', async () => {
+    const figures = await verified('5.2 Go beside us', () => {
+      const [ours, theirs] = [path.join(folder, 'ours'), path.join(folder, 'theirs')];
+      expect(files(theirs)).toEqual(files(ours).filter((name) => name !== 'input.json' && name !== 'vkey'));
+      const other = files(theirs).filter((name) => !readFileSync(path.join(ours, name)).equals(readFileSync(path.join(theirs, name))));
+      expect(other).toEqual([]);
+      return Promise.resolve({
+        sizes: SIZES.map(String),
+        notes: SIZES.length,
+        proofs: readFileSync(path.join(theirs, 'proofs.txt'), 'utf8').trimEnd().split('\n').length,
+        tiles: files(theirs).filter((name) => name.startsWith('tile/')).length,
+        filesThatDiffer: other.length,
+      });
+    });
+    expect(figures.tiles).toBeGreaterThan(SIZES.length);
   });
 
   it('make what we verify, read from their files alone', () => {
