@@ -20,6 +20,7 @@ import { Witnesses1795000001500 } from './1795000001500-witnesses.js';
 import { DatabaseRoles1795000001800 } from './1795000001800-database-roles.js';
 import { applyGrants } from './apply-grants.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
+import { LogBegins1795000001900 } from './1795000001900-log-begins.js';
 import { Retention1795000001700 } from './1795000001700-retention.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
@@ -42,6 +43,7 @@ const migrations = [
   TermBlocks1795000001600,
   Retention1795000001700,
   DatabaseRoles1795000001800,
+  LogBegins1795000001900,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { LogRefused, LogUnavailable, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, type EventLog, type StoredRecord } from '../event-log.js';
+import { describeForgetting } from './forgetting-laws.js';
 
 /** What an adapter's spec hands to the suite. */
 export interface LogUnderTest {
@@ -217,5 +218,7 @@ export function describeEventLog(name: string, factory: () => LogUnderTest): voi
       }
       await Promise.all(handles.slice(1).map((handle) => (handle === log ? undefined : handle.close())));
     });
+
+    describeForgetting({ log: () => log, reopen: (of) => under.reopen?.(of) });
   });
 }

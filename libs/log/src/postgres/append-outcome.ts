@@ -20,6 +20,14 @@ export function unavailable(error: unknown): LogUnavailable {
   return new LogUnavailable(`The log cannot be reached: ${errorText(error)}`, { cause: error });
 }
 
+/** A failed forgetting: it may have gone some way, and may be asked for again. */
+export function forgetFailure(error: unknown): LogRefused | LogUnavailable {
+  const state = sqlState(error);
+  if (state !== undefined && !endsSession(error, state) && isPermanent(state))
+    return new LogRefused(`The log refused to forget: ${errorText(error)} (${state})`, { cause: error });
+  return unavailable(error);
+}
+
 /** SQLSTATE, if the error came from the server. */
 function sqlState(error: unknown): string | undefined {
   const code = errorCode(error);

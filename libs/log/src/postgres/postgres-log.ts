@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool, PoolClient } from 'pg';
-import { assertPartition, LARGEST_RECORD_BYTES, recordBytes, refuseOverLimits } from '../append-limits.js';
+import { errorCode } from '#lib/platform';
+import { assertForgettable, assertPartition, LARGEST_RECORD_BYTES, recordBytes, refuseOverLimits } from '../append-limits.js';
 import {
   LogDamaged,
-  LogRefused,
   LogUnavailable,
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
+  RecordsForgotten,
   type Batch,
   type EventLog,
   type LogId,
@@ -16,7 +17,7 @@ import {
   type StoredRecord,
 } from '../event-log.js';
 import { WakeUps } from '../wake-ups.js';
-import { appendFailure, unavailable } from './append-outcome.js';
+import { appendFailure, forgetFailure, unavailable } from './append-outcome.js';
 import { openIdentity, refuseWithoutDurability } from './log-identity.js';
 import { TailNotifier } from './tail-notifier.js';
 
@@ -72,6 +73,20 @@ export const PAGE = `
   ) sized
   where bytes <= $4::int or "offset" = $2::bigint
   order by "offset"`;
+
+const BEGIN = 'select first_offset from fabula.log_begins where log_id = $1 and partition = $2';
+
+/** Where the partition begins, and what lies before, in one transaction. The bound is taken first, so that two who forget wait for each other there. */
+export const FORGET = `
+  with begun as (
+    insert into fabula.log_begins (log_id, partition, first_offset) values ($1, $2::int, $3::bigint)
+    on conflict (log_id, partition) do update set first_offset = greatest(log_begins.first_offset, excluded.first_offset)
+    returning first_offset
+  )
+  delete from fabula.log_records
+  where partition = $2::int and "offset" < $3::bigint and (select first_offset from begun) >= $3::bigint`;
+/** A transaction that deletes millions would hold up vacuum, and end as nothing when it is cut off. */
+const FORGOTTEN_AT_ONCE = 5_000;
 
 const END = 'select next_offset from fabula.log_partitions where partition = $1';
 
@@ -171,12 +186,27 @@ class PostgresLog implements EventLog {
 
   async begin(partition: number): Promise<Offset> {
     assertPartition(this.partitions, partition);
-    return 0;
+    if (this.closed) throw new LogUnavailable('The log is closed.');
+    try {
+      const { rows } = await this.pool.query<{ first_offset: string }>(BEGIN, [this.logId, partition]);
+      return Number(rows[0]?.first_offset ?? 0);
+    } catch (error) {
+      // The database of an earlier release, which could not forget.
+      if (errorCode(error) === '42P01') return 0;
+      throw unavailable(error);
+    }
   }
 
-  async forget(partition: number, _before: Offset): Promise<void> {
-    assertPartition(this.partitions, partition);
-    throw new LogRefused('This log cannot forget yet.');
+  async forget(partition: number, before: Offset): Promise<void> {
+    assertForgettable(partition, before, await this.end(partition));
+    for (let begin = await this.begin(partition); begin < before;) {
+      begin = Math.min(before, begin + FORGOTTEN_AT_ONCE);
+      try {
+        await this.pool.query(FORGET, [this.logId, partition, begin]);
+      } catch (error) {
+        throw forgetFailure(error);
+      }
+    }
   }
 
   async id(): Promise<LogId> {
@@ -203,8 +233,17 @@ class PostgresLog implements EventLog {
     const records = await this.page(partition, from, maxRecords);
     if (records.length > 0 || (await this.end(partition)) <= from) return records;
     const again = await this.page(partition, from, maxRecords);
-    if (again.length === 0) throw new LogDamaged(`Partition ${partition} has no record at offset ${from}, which lies below its end.`);
+    if (again.length === 0) {
+      await this.refuseForgotten(partition, from);
+      throw new LogDamaged(`Partition ${partition} has no record at offset ${from}, which lies below its end.`);
+    }
     return again;
+  }
+
+  /** Asked only where a record is missing: what is forgotten is gone in the same instant, so whatever is there may be shown. */
+  private async refuseForgotten(partition: number, from: Offset): Promise<void> {
+    const begin = await this.begin(partition);
+    if (from < begin) throw new RecordsForgotten(partition, from, begin);
   }
 
   private async page(partition: number, from: Offset, maxRecords: number): Promise<StoredRecord[]> {
@@ -216,6 +255,7 @@ class PostgresLog implements EventLog {
     } catch (error) {
       throw unavailable(error);
     }
+    if (rows[0] !== undefined && Number(rows[0].offset) !== from) await this.refuseForgotten(partition, from);
     return rows.map((row, index) => {
       const offset = Number(row.offset);
       if (offset !== from + index)
