@@ -68,7 +68,7 @@ async function status(cli: Cli, options: Options): Promise<number> {
       { title: 'position', cell: ({ nextOffset }) => nextOffset },
       { title: 'end', cell: ({ end }) => end },
       { title: 'behind', cell: ({ lagRecords }) => lagRecords, tone: ({ lagRecords }) => (lagRecords > 0 ? 'yellow' : undefined) },
-      { title: 'for', cell: ({ lagMs }) => (lagMs === null || lagMs === 0 ? '' : duration(lagMs)) },
+      { title: 'for', cell: ({ lagMs }) => (lagMs === 0 ? '' : duration(lagMs)) },
       {
         title: 'projector here',
         cell: ({ partition }) => found.projector.find((one) => one.partition === partition)?.state ?? 'elsewhere',

@@ -136,7 +136,7 @@ export const METRICS = {
     kind: 'gauge',
     labels: ['partition'],
     help: 'Age of the oldest record that the projector has not folded; 0 when none waits',
-    reading: 'how late the read models are; not given while the log does not show that record',
+    reading: 'how late the read models are; at least so much while the log does not show that record',
   },
   fabula_auditor_next_offset: {
     kind: 'gauge',
@@ -154,7 +154,7 @@ export const METRICS = {
     kind: 'gauge',
     labels: ['partition'],
     help: 'Age of the oldest record that the auditor has not put into its tree; 0 when none waits',
-    reading: 'how late the evidence is; not given while the log does not show that record',
+    reading: 'how late the evidence is; at least so much while the log does not show that record',
   },
   fabula_auditor_stopped: {
     kind: 'gauge',
@@ -178,7 +178,7 @@ export const METRICS = {
     kind: 'gauge',
     labels: ['partition'],
     help: 'Age of the oldest record that the publisher has not published; 0 when none waits',
-    reading: 'how late the public feed is; not given while the log does not show that record',
+    reading: 'how late the public feed is; at least so much while the log does not show that record',
   },
   fabula_publisher_stopped: {
     kind: 'gauge',

@@ -1,13 +1,15 @@
 import type { Pool } from 'pg';
 import type { Engine } from '#lib/engine';
-import type { EventLog, Offset, OldestWaiting } from '#lib/log';
-import { systemClock, systemTimers, type Clock, type Timers } from '#lib/platform';
+import type { EventLog, OldestWaiting } from '#lib/log';
+import { systemClock } from '#lib/platform';
 import { DEAD_LETTER_KINDS, type DeadLetters, type ReadModels } from '#lib/projections';
 import type { AuditService } from './audit/audit-service.js';
 import type { FeedService } from './feed/feed-service.js';
+import { observeLags } from './lags.js';
 import type { NodeMetrics, Sample } from './metrics.js';
 import type { MissingContents } from './stories/missing-contents.js';
 import type { ProjectionService } from './projections/projection-service.js';
+import { Sampled } from './sampled.js';
 
 export interface ObservedNode {
   readonly metrics: NodeMetrics;
@@ -32,19 +34,11 @@ export interface RoleOwners {
   ownerOf(partition: number): string | undefined;
 }
 
-/** How old an answer of the database may be, and how long a scrape waits for a fresh one, ms. */
-const MAX_AGE_MS = 5_000;
-const WITHIN_MS = 1_000;
 /** Streams named at most, and the commands of the last minute that make a stream worth naming: labels must stay few. */
 export const BUSIEST = 5;
 export const BUSY_FROM = 60;
 
 const BREAKER = { closed: 0, 'half-open': 1, open: 2 } as const;
-
-interface Followed {
-  readonly partition: number;
-  readonly nextOffset: Offset;
-}
 
 /** Registers the gauges that are read off a running process when Prometheus asks. */
 export function observe({
@@ -85,40 +79,17 @@ export function observe({
     return [...sums].map(([verdict, value]) => ({ labels: { verdict }, value }));
   });
 
-  const projector = (): readonly Followed[] => projections.status().filter(({ state }) => state !== 'idle');
-  const auditor = (): readonly Followed[] => audit.status();
-  const publisher = (): readonly Followed[] => feed.status();
-  const ends = new Sampled(async () => {
-    const partitions = new Set([...projector(), ...auditor(), ...publisher(), ...engine.stats()].map(({ partition }) => partition));
-    return new Map(await Promise.all([...partitions].map(async (partition) => [partition, await log.end(partition)] as const)));
+  observeLags({
+    metrics,
+    log,
+    oldest,
+    roles: {
+      projector: () => projections.status().filter(({ state }) => state !== 'idle'),
+      auditor: () => audit.status().filter(({ opened }) => opened),
+      publisher: () => feed.status().filter(({ opened }) => opened),
+    },
+    others: () => engine.stats().map(({ partition }) => partition),
   });
-  metrics.gauge('fabula_log_end_offset', async () =>
-    [...((await ends.get()) ?? [])].map(([partition, end]) => byPartition(partition, end)),
-  );
-  for (const [name, followed] of [
-    ['projector', projector],
-    ['auditor', auditor],
-    ['publisher', publisher],
-  ] as const) {
-    const behind = async (): Promise<readonly (Followed & { readonly end: Offset })[]> => {
-      const known = await ends.get();
-      return followed().flatMap(({ partition, nextOffset }) => {
-        const end = known?.get(partition);
-        return end === undefined ? [] : [{ partition, nextOffset, end }];
-      });
-    };
-    metrics.gauge(`fabula_${name}_next_offset`, () => followed().map(({ partition, nextOffset }) => byPartition(partition, nextOffset)));
-    metrics.gauge(`fabula_${name}_lag_records`, async () =>
-      (await behind()).map(({ partition, nextOffset, end }) => byPartition(partition, Math.max(0, end - nextOffset))),
-    );
-    metrics.gauge(`fabula_${name}_lag_seconds`, async () => {
-      const lags = (await behind()).map(async ({ partition, nextOffset, end }) => {
-        const ms = await oldest.lagMs(partition, nextOffset, end);
-        return ms === null ? [] : [byPartition(partition, ms / 1_000)];
-      });
-      return (await Promise.all(lags)).flat();
-    });
-  }
   metrics.gauge('fabula_auditor_stopped', () =>
     audit.status().map(({ partition, state }) => byPartition(partition, state === 'stopped' ? 1 : 0)),
   );
@@ -180,42 +151,4 @@ export function observe({
     { labels: { state: 'idle' }, value: pool.idleCount },
   ]);
   metrics.gauge('fabula_database_waiting', () => [{ labels: {}, value: pool.waitingCount }]);
-}
-
-/** An answer that is asked for again only when it is too old; undefined when none came in time. Never rejects. */
-export class Sampled<T> {
-  private known: { readonly value: T; readonly at: number } | undefined;
-  private asking: Promise<T | undefined> | undefined;
-
-  constructor(
-    private readonly read: () => Promise<T>,
-    private readonly clock: Clock = systemClock,
-    private readonly timers: Timers = systemTimers,
-  ) {}
-
-  async get(): Promise<T | undefined> {
-    if (this.known !== undefined && this.clock.now() - this.known.at < MAX_AGE_MS) return this.known.value;
-    this.asking ??= this.ask();
-    let cancel = (): void => undefined;
-    const late = new Promise<undefined>((resolve) => (cancel = this.timers.after(WITHIN_MS, () => resolve(undefined))));
-    try {
-      return await Promise.race([this.asking, late]);
-    } finally {
-      cancel();
-    }
-  }
-
-  private async ask(): Promise<T | undefined> {
-    const at = this.clock.now();
-    try {
-      const value = await this.read();
-      this.known = { value, at };
-      return value;
-    } catch {
-      // Readiness and the log output tell why the database does not answer; a scrape only leaves out what it cannot know.
-      return undefined;
-    } finally {
-      this.asking = undefined;
-    }
-  }
 }

@@ -35,6 +35,8 @@ export interface PartitionAudit {
   readonly partition: number;
   /** `waiting`: an outage, tried again; `stopped`: needs a person. */
   readonly state: 'starting' | 'following' | 'waiting' | 'stopped';
+  /** Whether the tree could be looked at since this auditor began; until then `nextOffset` and `size` say nothing. */
+  readonly opened: boolean;
   readonly nextOffset: number;
   readonly size: bigint;
   /** Log time of the newest record that this auditor saw in the tree, ms; 0 before the first. */
@@ -69,7 +71,7 @@ export class Auditor {
 
   constructor(private readonly options: AuditorOptions) {
     for (const partition of options.partitions ?? Array.from({ length: options.log.partitions }, (_, i) => i)) {
-      this.statuses.set(partition, { partition, state: 'starting', nextOffset: 0, size: 0n, lastTime: 0 });
+      this.statuses.set(partition, { partition, state: 'starting', opened: false, nextOffset: 0, size: 0n, lastTime: 0 });
     }
   }
 
@@ -127,7 +129,7 @@ export class Auditor {
     const logId = await log.id();
     for (;;) {
       const head = await this.opened(partition, logId);
-      this.report(partition, { state: 'following', nextOffset: head.nextOffset, size: head.size });
+      this.report(partition, { state: 'following', opened: true, nextOffset: head.nextOffset, size: head.size });
       if (upTo !== undefined && head.nextOffset >= upTo) return;
       let position = head.nextOffset;
       let elsewhere = false;

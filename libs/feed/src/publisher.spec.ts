@@ -312,4 +312,51 @@ describe('the publisher', () => {
     expect(sink.sent.at(-1)?.partition).toBe(0);
     await publisher.stop();
   });
+
+  it('beats on while the log does not answer for one partition, asks there once, and beats there again when it answered', async () => {
+    const log = newLog();
+    const sink = new RecordingSink();
+    const timers = new HandTimers();
+    let answer: ((end: number) => void) | undefined;
+    let asked = 0;
+    let hangs = false;
+    const hung = Object.create(log) as EventLog;
+    hung.end = (partition) => {
+      if (partition !== 1 || !hangs) return log.end(partition);
+      asked++;
+      return new Promise((resolve) => (answer = resolve));
+    };
+    const errors: [unknown, number | undefined][] = [];
+    const beating = await open({ log: hung, sink, timers, heartbeatMs: 500, onError: (...error) => errors.push(error) });
+    for (let partition = 0; partition < PARTITIONS; partition++) beating.follow(partition);
+    await settled(() => beating.status().every(({ opened }) => opened));
+    hangs = true;
+    await settled(() => sink.sent.length >= 6, timers);
+    expect(new Set(sink.sent.map(({ partition }) => partition))).toEqual(new Set([0, 2]));
+    expect(asked).toBe(1);
+    expect(errors).toContainEqual([expect.objectContaining({ message: expect.stringContaining('did not say') as unknown }), 1]);
+    // What it says late is of another time: by then more may have come.
+    hangs = false;
+    answer?.(0);
+    await settled(() => sink.sent.some(({ partition }) => partition === 1), timers);
+    await beating.stop();
+  });
+
+  it('does not say where it is in a partition before it has read that', async () => {
+    const log = newLog();
+    const positions = new MemoryPositions();
+    await positions.set(0, await log.id(), 0);
+    const timers = new HandTimers();
+    let down = true;
+    const first = positions.open.bind(positions);
+    positions.open = (...args) => (down ? Promise.reject(new Error('no database')) : first(...args));
+    const publisher = await open({ log, sink: new RecordingSink(), positions, timers, heartbeatMs: 1e9 });
+    publisher.follow(0);
+    await settled(() => publisher.status()[0]?.state === 'retrying');
+    expect(publisher.status()).toMatchObject([{ opened: false, problem: 'no database' }]);
+    down = false;
+    await settled(() => publisher.status()[0]?.state === 'following', timers);
+    expect(publisher.status()).toMatchObject([{ opened: true, nextOffset: 0 }]);
+    await publisher.stop();
+  });
 });

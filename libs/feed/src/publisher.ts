@@ -37,6 +37,8 @@ export interface PublisherStatus {
   readonly partition: number;
   /** `waiting`: the next record has no verdict yet; `retrying`: an outage; `stopped`: the kept position is not of this log, a person must say from where. */
   readonly state: 'following' | 'waiting' | 'retrying' | 'stopped';
+  /** Whether the kept position was read since this process follows the partition; until then `nextOffset` says nothing. */
+  readonly opened: boolean;
   readonly nextOffset: Offset;
   /** Log time of the newest published record, ms; 0 before the first. */
   readonly lastTime: number;
@@ -47,6 +49,8 @@ export interface PublisherStatus {
 
 /** What stopped is looked at again this often: the position may have been set. */
 const LOOK_AGAIN_MS = 5_000;
+/** How long the log may take to say how long it is, before the others' heartbeats go without that partition's. */
+const END_WITHIN_MS = 1_000;
 /**
  * A heartbeat says that nothing older than its time is to come. Events are at most so much older than the log's time for them, and clocks differ
  * by less than as much again: by both a heartbeat stays behind, ms.
@@ -66,12 +70,13 @@ export class Publisher {
   follow(partition: number): void {
     if (this.parts.has(partition)) return;
     const part: Part = {
-      status: { partition, state: 'following', nextOffset: 0, lastTime: 0, events: 0, problem: null },
+      status: { partition, state: 'following', opened: false, nextOffset: 0, lastTime: 0, events: 0, problem: null },
       publisher: this.publisherOf(partition, (progress) => this.progressed(part, progress)),
       abort: new AbortController(),
       attempt: new AbortController(),
       done: Promise.resolve(),
       busy: true,
+      asked: false,
     };
     this.parts.set(partition, part);
     const { signal } = part.abort;
@@ -165,6 +170,7 @@ export class Publisher {
     part.status = {
       ...status,
       state: waitsFor === undefined ? 'following' : 'waiting',
+      opened: true,
       nextOffset,
       lastTime: lastTime ?? status.lastTime,
       events: status.events + events,
@@ -181,7 +187,7 @@ export class Publisher {
       const idle = [...this.parts.values()].filter((part) => {
         const wasBusy = part.busy;
         part.busy = false;
-        return !wasBusy && part.status.state === 'following' && !part.abort.signal.aborted;
+        return !wasBusy && part.status.opened && part.status.state === 'following' && !part.abort.signal.aborted;
       });
       if (idle.length === 0) continue;
       beats.round = this.beatAt(idle).catch((error: unknown) => {
@@ -218,12 +224,26 @@ export class Publisher {
   }
 
   /** Undefined when that partition's log says nothing: the others still have their heartbeats. */
-  private async endOf({ status: { partition }, abort }: Part): Promise<Offset | undefined> {
-    try {
-      return await this.options.log.end(partition);
-    } catch (error) {
-      if (!abort.signal.aborted) this.options.onError?.(error, partition);
+  private async endOf(part: Part): Promise<Offset | undefined> {
+    // What it would say to an earlier question is of an earlier time: more may have come since.
+    if (part.asked) return undefined;
+    const { log, timers, onError } = this.options;
+    const { partition } = part.status;
+    const tell = (error: unknown): undefined => {
+      if (!part.abort.signal.aborted) onError?.(error, partition);
       return undefined;
+    };
+    part.asked = true;
+    const answer = log.end(partition).catch(tell);
+    void answer.finally(() => (part.asked = false));
+    let cancel = (): void => undefined;
+    const late = new Promise<undefined>((resolve) => {
+      cancel = timers.after(END_WITHIN_MS, () => resolve(tell(new Error(`the log did not say within ${END_WITHIN_MS} ms how long it is`))));
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      cancel();
     }
   }
 }
@@ -237,4 +257,6 @@ interface Part {
   done: Promise<void>;
   /** Published something since the last look. */
   busy: boolean;
+  /** The log has yet to say how long it is. */
+  asked: boolean;
 }

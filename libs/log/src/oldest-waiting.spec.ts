@@ -61,7 +61,7 @@ describe('the lag of a role', () => {
       return log.read(partition, from, options);
     };
     const oldest = new OldestWaiting(counting, clock, timers);
-    const at = (offset: number): Promise<number | null> => oldest.lagMs(1, offset, 1_002);
+    const at = (offset: number): Promise<number> => oldest.lagMs(1, offset, 1_002);
     await Promise.all([at(7), at(7), at(8)]);
     clock.time += 10;
     expect(await at(7)).toBe(10);
@@ -72,28 +72,37 @@ describe('the lag of a role', () => {
     expect(asked.length).toBe(1_003);
   });
 
-  it('is not known while the log fails or shows nothing in time, and known again afterwards', async () => {
+  it('is at least the time since it was first asked for while the log fails or shows nothing in time, and exact again afterwards', async () => {
     const { clock, timers, log, put } = bench();
     await put(2);
+    clock.time += HOUR_MS;
     let mode: 'fails' | 'hangs' | 'works' = 'fails';
     const troubled = Object.create(log) as EventLog;
-    let answer = (): void => undefined;
+    const answers: (() => void)[] = [];
     troubled.read = async function* (partition, from, options): AsyncGenerator<Batch> {
       if (mode === 'fails') throw new Error('no broker');
-      if (mode === 'hangs') await new Promise<void>((resolve) => (answer = resolve));
+      if (mode === 'hangs') await new Promise<void>((resolve) => answers.push(resolve));
       yield* log.read(partition, from, options);
     };
     const oldest = new OldestWaiting(troubled, clock, timers);
-    expect(await oldest.lagMs(1, 0, 2)).toBeNull();
+    expect(await oldest.lagMs(1, 0, 2)).toBe(0);
+    clock.time += 700;
+    expect(await oldest.lagMs(1, 0, 2)).toBe(700);
     mode = 'hangs';
+    clock.time += 50;
     const hanging = oldest.lagMs(1, 0, 2);
     await Promise.resolve();
     timers.runOut();
-    expect(await hanging).toBeNull();
-    answer();
+    expect(await hanging).toBe(750);
+    // Passed: what comes next has not waited as long.
+    const next = oldest.lagMs(1, 1, 2);
+    await Promise.resolve();
+    timers.runOut();
+    expect(await next).toBe(0);
+    answers.forEach((answer) => answer());
     mode = 'works';
     await new Promise((resolve) => setImmediate(resolve));
     clock.time += 3;
-    expect(await oldest.lagMs(1, 0, 2)).toBe(3);
+    expect(await oldest.lagMs(1, 0, 2)).toBe(HOUR_MS + 753);
   });
 });

@@ -15,6 +15,8 @@ export class OldestWaiting {
   private readonly times = new Map<string, number>();
   /** At most one question for each place. */
   private readonly asking = new Map<string, Promise<number | undefined>>();
+  /** Since when this process knows of a record that the log has not shown. */
+  private readonly unseen = new Map<string, number>();
 
   constructor(
     private readonly log: EventLog,
@@ -23,13 +25,19 @@ export class OldestWaiting {
   ) {}
 
   /**
-   * Age of the record at `nextOffset`, ms; 0 when none waits there, because the log ends at `end`; null when the log does not show the
-   * record in time. Never rejects.
+   * Age of the record at `nextOffset`, ms; 0 when none waits there, because the log ends at `end`. While the log does not show the record it
+   * is at least as old as the first question for it: no answer at all would keep alerts silent just then. Never rejects.
    */
-  async lagMs(partition: number, nextOffset: Offset, end: Offset): Promise<number | null> {
+  async lagMs(partition: number, nextOffset: Offset, end: Offset): Promise<number> {
     if (nextOffset >= end) return 0;
-    const time = await this.timeOf(partition, nextOffset);
-    return time === undefined ? null : Math.max(0, this.clock.now() - time);
+    const place = `${partition}/${nextOffset}`;
+    const asked = this.clock.now();
+    let since = await this.timeOf(partition, nextOffset);
+    if (since === undefined) {
+      since = this.unseen.get(place) ?? asked;
+      keep(this.unseen, place, since);
+    } else this.unseen.delete(place);
+    return Math.max(0, this.clock.now() - since);
   }
 
   private async timeOf(partition: number, offset: Offset): Promise<number | undefined> {
@@ -56,22 +64,22 @@ export class OldestWaiting {
     try {
       for await (const { records } of this.log.read(partition, offset, { maxRecords: 1, upTo: offset + 1, signal: abort.signal })) {
         const time = records[0]?.time;
-        if (time !== undefined) this.keep(`${partition}/${offset}`, time);
+        if (time !== undefined) keep(this.times, `${partition}/${offset}`, time);
         return time;
       }
       return undefined;
     } catch {
-      // Whoever follows the log meets the same failure and says so; a lag that is not known is only left out.
+      // Whoever follows the log meets the same failure and says so; the lag is then only known to be so long at least.
       return undefined;
     } finally {
       cancel();
     }
   }
+}
 
-  private keep(place: string, time: number): void {
-    this.times.set(place, time);
-    if (this.times.size <= KEPT) return;
-    const [oldest] = this.times.keys();
-    if (oldest !== undefined) this.times.delete(oldest);
-  }
+function keep(kept: Map<string, number>, place: string, time: number): void {
+  kept.set(place, time);
+  if (kept.size <= KEPT) return;
+  const [oldest] = kept.keys();
+  if (oldest !== undefined) kept.delete(oldest);
 }

@@ -99,8 +99,8 @@ export interface PartitionProgress {
   readonly nextOffset: Offset;
   readonly end: Offset;
   readonly lagRecords: number;
-  /** Age of the oldest record that is not folded; 0 when there is none, null while the log does not show it. */
-  readonly lagMs: number | null;
+  /** Age of the oldest record that is not folded; 0 when there is none. At least so much while the log does not show it. */
+  readonly lagMs: number;
 }
 
 /** Queries of the API and the operators against the live generation. */

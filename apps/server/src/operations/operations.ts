@@ -6,8 +6,9 @@ import type { DeadLetters, ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
 import type { FeedService } from '../feed/feed-service.js';
 import type { NodeMetrics } from '../metrics.js';
-import { BUSIEST, BUSY_FROM, Sampled, type RoleOwners } from '../node-metrics.js';
+import { BUSIEST, BUSY_FROM, type RoleOwners } from '../node-metrics.js';
 import type { ProjectionService } from '../projections/projection-service.js';
+import { Sampled } from '../sampled.js';
 import { Degradations, type DatedDegradation, type Degradation } from './degradations.js';
 
 export interface OperationsOptions {
@@ -35,8 +36,8 @@ interface RoleProgress {
   readonly owner: string | null;
   readonly nextOffset: number;
   readonly lagRecords: number;
-  /** Age of the oldest record that it has not done; 0 when none waits, null while the log does not show it. */
-  readonly lagSeconds: number | null;
+  /** Age of the oldest record that it has not done; 0 when none waits. At least so much while the log does not show it. */
+  readonly lagSeconds: number;
 }
 
 interface PartitionReport {
@@ -196,7 +197,7 @@ export class Operations {
         const progress = async (role: string, nextOffset: Offset): Promise<RoleProgress> => {
           const lagMs = await oldest.lagMs(partition, nextOffset, end);
           const lagRecords = Math.max(0, end - nextOffset);
-          return { owner: ownerOf(role, partition), nextOffset, lagRecords, lagSeconds: lagMs === null ? null : lagMs / 1_000 };
+          return { owner: ownerOf(role, partition), nextOffset, lagRecords, lagSeconds: lagMs / 1_000 };
         };
         const row = projected.find((one) => one.partition === partition);
         const head = heads.rows.find((one) => one.partition === partition);
