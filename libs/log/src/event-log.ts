@@ -89,7 +89,7 @@ export class RecordsForgotten extends Error {
     /** The first record that is there, at least. */
     readonly begin: Offset,
   ) {
-    super(`Partition ${partition} begins at offset ${begin}: the records from ${from} on were pruned, and the log holds them no longer.`);
+    super(`Partition ${partition} begins at offset ${begin}, but offset ${from} was asked for: what came before was forgotten.`);
   }
 }
 /** A reader found a hole or a record of another place: the store was damaged from outside, and nothing may be skipped. */

@@ -14,7 +14,7 @@ export {
   type StoredRecord,
 } from './event-log.js';
 export { createMemoryLog, type MemoryLogOptions } from './memory/memory-log.js';
-export { assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition } from './position.js';
+export { assertBegins, assertPosition, ForeignLog, PositionBeyondEnd, type LogPosition, type Unforgotten } from './position.js';
 export { findPostgresLog, LogNotMigrated, NotDurable, PartitionCountDiffers } from './postgres/log-identity.js';
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
 export { OldestWaiting } from './oldest-waiting.js';

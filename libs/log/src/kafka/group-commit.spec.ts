@@ -55,6 +55,9 @@ function brokers() {
     offsets: () => {
       throw new Error('nobody asks');
     },
+    forget: () => {
+      throw new Error('nobody forgets');
+    },
     nameOf: String,
   };
   const commits = new GroupCommit(leaders, links, codecs, 4, 1_000, (report) => reports.push(report));

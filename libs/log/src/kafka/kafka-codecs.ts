@@ -3,7 +3,7 @@ import { kafkajsFile, KafkajsChanged, type Protocol } from './kafkajs-internals.
 import { encodeProduceRequest, type PartitionBatch } from './produce-request.js';
 
 /**
- * The three requests that the log makes all day. kafkajs gives their frames and versions; records are written and read here. The answers
+ * The three requests that the log makes all day, and the one that forgets. kafkajs gives their frames and versions; records are written and read here. The answers
  * are not judged by it: its `parse` throws on the first partition that failed and so hides where the others were stored.
  */
 export interface Codecs {
@@ -11,6 +11,8 @@ export interface Codecs {
   fetch(topic: string, from: readonly PartitionFetch[], limits: FetchLimits): Protocol<FetchAnswer>;
   /** `when`: -1 the offset after the last record, -2 the first that is kept. */
   offsets(topic: string, partitions: readonly number[], when: -1 | -2): Protocol<OffsetsAnswer>;
+  /** Answered when every replica that is alive forgot too. */
+  forget(topic: string, partition: number, before: number, timeoutMs: number): Protocol<ForgetAnswer>;
   /** Name of an error code, for people. */
   nameOf(code: number): string;
 }
@@ -37,6 +39,9 @@ export interface OffsetsAnswer {
     readonly partitions: readonly { readonly partition: number; readonly errorCode: number; readonly offset: string }[];
   }[];
 }
+export interface ForgetAnswer {
+  readonly topics: readonly { readonly partitions: readonly { readonly partition: number; readonly errorCode: number }[] }[];
+}
 
 /** Uncommitted too: an offset that a foreign transaction took must be seen, or it would be a hole for ever. */
 const READ_UNCOMMITTED = 0;
@@ -46,6 +51,7 @@ export async function loadCodecs(): Promise<Codecs> {
   const produce = await codec<ProduceAnswer>('produce', 7);
   const fetch = await codec<FetchAnswer>('fetch', 11, async (payload) => decodeFetchAnswer(payload));
   const listOffsets = await codec<OffsetsAnswer>('listOffsets', 3);
+  const deleteRecords = await codec<ForgetAnswer>('deleteRecords', 1);
   const names = await errorNames();
   return {
     produce: (topic, batches, timeoutMs) => {
@@ -67,6 +73,8 @@ export async function loadCodecs(): Promise<Codecs> {
         isolationLevel: READ_UNCOMMITTED,
         topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp: when })) }],
       }),
+    forget: (topic, partition, before, timeoutMs) =>
+      deleteRecords({ topics: [{ topic, partitions: [{ partition, offset: before }] }], timeout: timeoutMs }),
     nameOf: (code) => names.get(code) ?? `error ${code}`,
   };
 }

@@ -2,7 +2,8 @@ import { CompressionCodecs, CompressionTypes, Kafka, logLevel } from 'kafkajs';
 import { startCutOffProxy, type CutOffProxy } from '../../../../test/support/cut-off-proxy.js';
 import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../../../../test/support/kafka.js';
 import { describeEventLog, readAll } from '../contract/event-log-contract.js';
-import { LogDamaged, LogUnavailable, OutcomeUnknown, type EventLog } from '../event-log.js';
+import { LogDamaged, LogUnavailable, OutcomeUnknown, RecordsForgotten, type EventLog } from '../event-log.js';
+import { assertBegins } from '../position.js';
 import { PartitionCountDiffers } from '../postgres/log-identity.js';
 import type { AppendReport } from './group-commit.js';
 import { openKafkaLog, type KafkaLog, type KafkaLogOptions } from './kafka-log.js';
@@ -130,7 +131,7 @@ describeWithKafka('a topic that was hurt from outside', () => {
     expect(await other.end(0)).toBe(0);
   });
 
-  test('whose old records were deleted is damaged for whoever needs them', async () => {
+  test('whose old records were deleted says so to whoever needs them, and is damaged where no base was recorded', async () => {
     const topic = uniqueTopic('log');
     const log = await open(topic, 1);
     await log.append(0, records('a', 'b', 'c'));
@@ -139,7 +140,9 @@ describeWithKafka('a topic that was hurt from outside', () => {
     await admin.fetchTopicOffsets(topic); // kafkajs deletes only from topics that it has looked at
     await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '2' }] });
     await admin.disconnect();
-    await expect(readAll(log, 0, 1, 3)).rejects.toThrow(/begins at offset 2, but offset 1/);
+    await expect(readAll(log, 0, 1, 3)).rejects.toThrow(RecordsForgotten);
+    await expect(assertBegins(log, () => 0)).rejects.toThrow(/begins at offset 2, but nothing of it was pruned/);
+    expect(await assertBegins(log, () => 3)).toEqual([{ partition: 0, begin: 2, base: 3 }]);
     expect(texts(await readAll(log, 0, 2, 3))).toEqual(['c']);
     await expect(readAll(log, 0, 9, 10)).rejects.toThrow(LogDamaged);
   });

@@ -1,5 +1,5 @@
 import { errorText } from '#lib/platform';
-import { assertPartition, refuseOverLimits } from '../append-limits.js';
+import { assertForgettable, assertPartition, refuseOverLimits } from '../append-limits.js';
 import {
   LogRefused,
   LogUnavailable,
@@ -10,7 +10,7 @@ import {
   type Offset,
   type ReadOptions,
 } from '../event-log.js';
-import { BrokerLinks } from './broker-link.js';
+import { BrokerLinks, type BrokerLink } from './broker-link.js';
 import { GroupCommit, largestMergedBatch, type AppendReport } from './group-commit.js';
 import { createKafka, type KafkaConnection, type KafkaNotice } from './kafka-client.js';
 import { loadCodecs, type Codecs } from './kafka-codecs.js';
@@ -56,6 +56,11 @@ export interface KafkaLog extends EventLog {
 
 const END_PATIENCE_MS = 5_000;
 const RETRY_MS = 50;
+/** Replicas that are alive forget too before the leader answers; they hear of it with their next fetch. */
+const FORGET_MS = 3_000;
+const NOTHING_SAID = 'the broker said nothing';
+const TOPIC_NOT_AUTHORISED = 29;
+const POLICY_VIOLATION = 44;
 
 /**
  * Opens a log that is one topic of Kafka, creating the topic at first. Its id is the topic's own UUID.
@@ -123,14 +128,28 @@ class TopicLog implements KafkaLog {
     return this.offset(partition, -1);
   }
 
+  /** The brokers' own bound. Whether records were forgotten on purpose they cannot say: `assertBegins` asks those who know. */
   async begin(partition: number): Promise<Offset> {
     assertPartition(this.partitions, partition);
-    return 0;
+    return this.offset(partition, -2);
   }
 
-  async forget(partition: number, _before: Offset): Promise<void> {
-    assertPartition(this.partitions, partition);
-    throw new LogRefused('This log cannot forget yet.');
+  /**
+   * Brokers free whole segments, minutes later, and never the one that is written to. They note the bound once a minute: if all replicas
+   * fail at once before that, it may be lower again, and whoever asked for it asks again.
+   */
+  async forget(partition: number, before: Offset): Promise<void> {
+    assertForgettable(partition, before, await this.end(partition));
+    if ((await this.begin(partition)) >= before) return;
+    await this.ask<void>(`The beginning of partition ${partition} cannot be forgotten`, partition, 'forget', async (link) => {
+      const answer = await link.send(this.codecs.forget(this.topology.topic, partition, before, FORGET_MS));
+      const code = answer.topics.flatMap(({ partitions }) => partitions)[0]?.errorCode;
+      if (code === TOPIC_NOT_AUTHORISED)
+        throw new LogRefused(`The brokers do not let this login forget records of topic ${this.topology.topic}: it needs Delete.`);
+      if (code === POLICY_VIOLATION)
+        throw new LogRefused(`The brokers delete nothing from topic ${this.topology.topic}: its cleanup.policy is not delete.`);
+      return code === 0 ? { value: undefined } : { failure: code === undefined ? NOTHING_SAID : this.codecs.nameOf(code) };
+    });
   }
 
   async id(): Promise<LogId> {
@@ -155,7 +174,23 @@ class TopicLog implements KafkaLog {
   }
 
   /** The high watermark (-1) or the first offset that is kept (-2), from the leader. */
-  private async offset(partition: number, when: -1 | -2): Promise<Offset> {
+  private offset(partition: number, when: -1 | -2): Promise<Offset> {
+    const what = when === -1 ? 'end' : 'beginning';
+    return this.ask<Offset>(`The ${what} of partition ${partition} cannot be read`, partition, 'offsets', async (link) => {
+      const answer = await link.send(this.codecs.offsets(this.topology.topic, [partition], when));
+      const one = answer.responses.flatMap(({ partitions }) => partitions)[0];
+      if (one?.errorCode === 0) return { value: Number(one.offset) };
+      return { failure: one === undefined ? NOTHING_SAID : this.codecs.nameOf(one.errorCode) };
+    });
+  }
+
+  /** Asks the leader, whoever that is by then, until it answers or patience ends. */
+  private async ask<Answer>(
+    trouble: string,
+    partition: number,
+    purpose: string,
+    question: (link: BrokerLink) => Promise<{ readonly value: Answer } | { readonly failure: string }>,
+  ): Promise<Answer> {
     const deadline = Date.now() + END_PATIENCE_MS;
     for (;;) {
       if (this.closed) throw new LogUnavailable('The log is closed.');
@@ -163,15 +198,14 @@ class TopicLog implements KafkaLog {
       let failure = `nobody leads partition ${partition}`;
       if (leader !== undefined)
         try {
-          const link = await this.links.to(leader, 'offsets');
-          const answer = await link.send(this.codecs.offsets(this.topology.topic, [partition], when));
-          const one = answer.responses.flatMap(({ partitions }) => partitions)[0];
-          if (one?.errorCode === 0) return Number(one.offset);
-          failure = one === undefined ? 'the broker said nothing' : this.codecs.nameOf(one.errorCode);
+          const answer = await question(await this.links.to(leader, purpose));
+          if ('value' in answer) return answer.value;
+          failure = answer.failure;
         } catch (error) {
+          if (error instanceof LogRefused) throw error;
           failure = errorText(error);
         }
-      if (Date.now() > deadline) throw new LogUnavailable(`The end of partition ${partition} cannot be read: ${failure}.`);
+      if (Date.now() > deadline) throw new LogUnavailable(`${trouble}: ${failure}.`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       await this.topology.refresh().catch(() => undefined); // the deadline above ends this
     }

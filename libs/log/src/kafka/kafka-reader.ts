@@ -4,6 +4,7 @@ import {
   LogUnavailable,
   MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
+  RecordsForgotten,
   type Batch,
   type Offset,
   type ReadOptions,
@@ -77,14 +78,11 @@ function fetchBytes(records: number): number {
   return Math.min(FETCH_BYTES, Math.max(LEAST_FETCH_BYTES, records * USUAL_RECORD_BYTES));
 }
 
-/** @throws LogDamaged when the records are gone, or stay away */
+/** @throws RecordsForgotten; LogDamaged when the records stay away */
 async function outOfRange(ends: Ends, partition: number, offset: Offset, attempt: number): Promise<void> {
   await ends.refresh();
   const first = await ends.first(partition);
-  if (offset < first)
-    throw new LogDamaged(
-      `Partition ${partition} begins at offset ${first}, but offset ${offset} was asked for: retention or somebody deleted records.`,
-    );
+  if (offset < first) throw new RecordsForgotten(partition, offset, first);
   if (attempt > BEYOND_END_ATTEMPTS)
     throw new LogDamaged(
       `Partition ${partition} ends at offset ${await ends.end(partition)}, but offset ${offset} was asked for: records are gone.`,

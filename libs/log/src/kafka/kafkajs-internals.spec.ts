@@ -30,6 +30,8 @@ const READ: Record<string, string> = {
   'protocol/requests/produce/v3/request.js': '993a3db997827088',
   'protocol/requests/produce/v5/response.js': '61e1ace7e88aeda9',
   'protocol/requests/fetch/v11/request.js': 'e652bb05ffab315d',
+  'protocol/requests/deleteRecords/v0/request.js': 'd52cdea65d9e1cdb',
+  'protocol/requests/deleteRecords/v0/response.js': '0daab93dd4924a8d',
 };
 
 describe('the inside of kafkajs', () => {
@@ -54,6 +56,10 @@ describe('the inside of kafkajs', () => {
     await expect(produce.response.parse(failed)).resolves.toBe(failed);
     expect(codecs.fetch('t', [], { maxWaitMs: 500, maxBytes: 1 }).request).toMatchObject({ apiKey: 1, apiVersion: 11 });
     expect(codecs.offsets('t', [0], -1).request).toMatchObject({ apiKey: 2, apiVersion: 3 });
+    const forget = codecs.forget('t', 3, 7, 1_000);
+    expect(forget.request).toMatchObject({ apiKey: 21, apiVersion: 1 });
+    const denied = { topics: [{ partitions: [{ partition: 3, errorCode: 29 }] }] };
+    await expect(forget.response.parse(denied)).resolves.toBe(denied);
     expect(codecs.nameOf(19)).toBe('NOT_ENOUGH_REPLICAS');
   });
 });

@@ -1,5 +1,6 @@
 import { describeEventLog } from '../contract/event-log-contract.js';
-import { assertPosition, ForeignLog, PositionBeyondEnd } from '../position.js';
+import { assertBegins, assertPosition, ForeignLog, PositionBeyondEnd } from '../position.js';
+import { LogDamaged } from '../event-log.js';
 import { createMemoryLog } from './memory-log.js';
 
 describeEventLog('the memory log', () => {
@@ -25,5 +26,26 @@ describe('a kept position', () => {
 
   test('beyond the end is refused: records that were read are gone', async () => {
     await expect(assertPosition(log, 0, { logId: 'log-a', offset: 2 }, 'fabula x')).rejects.toThrow(PositionBeyondEnd);
+  });
+});
+
+describe('the beginnings of a log', () => {
+  test('are where bases were recorded; one that lies later is loss, one that lies earlier is to be forgotten again', async () => {
+    const log = createMemoryLog({ partitions: 20, clock: { now: () => 1 }, id: 'log-a' });
+    for (const partition of [3, 17]) {
+      await log.append(
+        partition,
+        [1, 2, 3].map(() => ({ key: 'k', value: new Uint8Array(1) })),
+      );
+      await log.forget(partition, 2);
+    }
+    const bases = new Map([
+      [3, 2],
+      [17, 3],
+    ]);
+    expect(await assertBegins(log, (partition) => bases.get(partition) ?? 0)).toEqual([{ partition: 17, begin: 2, base: 3 }]);
+    await expect(assertBegins(log, () => 1)).rejects.toThrow(/log-a begins at offset 2, but it was pruned up to offset 1 only/);
+    bases.delete(17);
+    await expect(assertBegins(log, (partition) => bases.get(partition) ?? 0)).rejects.toThrow(LogDamaged);
   });
 });
