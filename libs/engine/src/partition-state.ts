@@ -1,4 +1,4 @@
-import { admissible, decodeRecord, type Decoded, type StreamId } from '#lib/decision';
+import { admissible, decodeRecord, MAX_RECORD_BYTES, type Decoded, type StreamId } from '#lib/decision';
 import { mayBeReleased, type EventLog, type Offset, type Releases } from '#lib/log';
 import type { PlannedRecord } from './batch-plan.js';
 import { foldRecord, mergeTail, type Arrival } from './cold-loader.js';
@@ -208,8 +208,9 @@ export class PartitionState {
     if (admission.verdict === 'accepted') this.changed(hot);
   }
 
-  /** For the command that opens the stream. */
+  /** For the command that opens the stream. What is larger than any record counts for nothing, and would push others out. */
   private keep(stream: StreamId, stored: RawRecord): void {
+    if (stored.value.length > MAX_RECORD_BYTES) return;
     if (this.context.kindOf(stream) !== undefined) this.tail.add(stream, stored);
   }
 

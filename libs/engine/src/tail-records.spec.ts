@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { canonicalJson } from '#lib/canonical';
-import { admissible, decodeRecord, partitionOf, type DecisionRecord } from '#lib/decision';
-import { NO_RELEASES, type LogRecord } from '#lib/log';
+import { admissible, decodeRecord, MAX_RECORD_BYTES, partitionOf, type DecisionRecord } from '#lib/decision';
+import { NO_RELEASES, type EventLog, type LogRecord } from '#lib/log';
 import { foldRecord, mergeTail } from './cold-loader.js';
 import { playthroughKind, kindOf } from './kinds.js';
 import { DEFAULT_LIMITS } from './limits.js';
@@ -79,6 +79,28 @@ describe('A record of the tail that nobody had asked for when it was read', () =
     await next.start();
     expect(await accepted(next.execute(chooseRequest(id, 1)))).toMatchObject({ turn: 2, offset: 2 });
     await next.stop();
+  });
+
+  it('takes no room when it is larger than any of Fabula’s own: it counts for nothing', async () => {
+    const fix = fixture();
+    const { stream, values } = await written(1);
+    const huge = Buffer.from(`{"padding":"${'x'.repeat(MAX_RECORD_BYTES)}","stream":"${stream}","v":1}`);
+    const [start, first] = values as [Uint8Array, Uint8Array];
+    for (const value of [start, Buffer.from('grows'), first, Buffer.from('grows')]) await fix.log.append(0, append(stream, value));
+    // No log of ours takes it; something else may have written it to Kafka or Postgres.
+    const log = Object.create(fix.log) as EventLog;
+    log.read = async function* (...asked) {
+      for await (const batch of fix.log.read(...asked))
+        yield { ...batch, records: batch.records.map((one) => (one.value.length === 5 ? { ...one, value: huge } : one)) };
+    };
+    const limits = { ...DEFAULT_LIMITS, tailBytes: MAX_RECORD_BYTES };
+    const context = { log, cold: fix.cold, limits, kindOf, releases: NO_RELEASES, onChange: () => undefined };
+    const state = new PartitionState(0, context, new AbortController().signal);
+    await state.recover();
+    expect([state.next, state.crowded]).toEqual([4, false]);
+    expect(state.tailBytes).toBeGreaterThan(start.length + first.length);
+    const installed = await state.install({ position: 0, streams: [stream], rows: new Map() });
+    expect(installed.get(stream)).toMatchObject({ head: { version: 2 }, lastOffset: 2 });
   });
 
   it('leads to the state that decoding each record at once leads to, whatever stands in the log', async () => {
