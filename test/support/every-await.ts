@@ -162,16 +162,16 @@ export interface Scenario<World> {
 /**
  * Runs the scenario once untouched, then once per step, killed there, recovered and verified. Errors name the step. Answers how many steps
  * there are.
- * @param every only each so many-th step: a sample
+ * @param every only each so many-th step, from `first` on: a sample
  */
-export async function everyAwait<World>(scenario: Scenario<World>, every = 1): Promise<number> {
+export async function everyAwait<World>(scenario: Scenario<World>, every = 1, first = 0): Promise<number> {
   const whole = new Process();
   const untouched = await scenario.begin();
   await scenario.run(untouched, whole);
   await scenario.recover(untouched);
   await scenario.verify(untouched);
   const { length } = whole.steps;
-  for (let killAt = 0; killAt < length; killAt += every) {
+  for (let killAt = first; killAt < length; killAt += every) {
     const world = await scenario.begin();
     const process = new Process(killAt);
     let failed: unknown;

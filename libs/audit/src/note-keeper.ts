@@ -1,6 +1,6 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode } from '#lib/platform';
+import { errorCode, makeDirectory, replaceFile } from '#lib/platform';
 import type { LogName } from './log-name.js';
 
 /** A memory of released notes outside the store: without it, a store that is set back as a whole looks honest. */
@@ -12,6 +12,8 @@ export interface NoteKeeper {
 
 /** Keeps each log's newest note as a file `<dir>/<log>.note`. Put it on another disk or mount than the database. */
 export class DirectoryNoteKeeper implements NoteKeeper {
+  private made = false;
+
   constructor(private readonly directory: string) {}
 
   async newest(log: LogName): Promise<string | undefined> {
@@ -24,16 +26,11 @@ export class DirectoryNoteKeeper implements NoteKeeper {
   }
 
   async keep(log: LogName, note: string): Promise<void> {
-    await mkdir(this.directory, { recursive: true });
-    const next = `${this.file(log)}.next`;
-    const handle = await open(next, 'w', 0o644);
-    try {
-      await handle.writeFile(note);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(next, this.file(log));
+    if (!this.made) await makeDirectory(this.directory);
+    // Not while it is written: when that fails, the folder may have been taken away.
+    this.made = false;
+    await replaceFile(this.file(log), note, 0o644);
+    this.made = true;
   }
 
   private file(log: LogName): string {

@@ -31,4 +31,5 @@ export {
   type Tracing,
 } from './telemetry.js';
 export { systemClock, systemIds, systemTimers } from './system.js';
+export { createFile, isLeftOver, makeDirectory, replaceFile, syncDirectory } from './whole-file.js';
 export { USER_ROLES, type UserRole } from './user-roles.js';

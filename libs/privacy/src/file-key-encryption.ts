@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode } from '#lib/platform';
+import { createFile, errorCode, makeDirectory, syncDirectory } from '#lib/platform';
 import { KEK_BYTES, KEK_ID, KekMissing, KekUnusable, newKekId, unwrapUnder, wrapUnder, type KeyEncryption } from './key-encryption.js';
 
 const SUFFIX = '.kek';
@@ -31,24 +31,9 @@ export class FileKeyEncryption implements KeyEncryption {
 
   async create(id = newKekId()): Promise<string> {
     const file = this.file(id);
-    await mkdir(this.place, { recursive: true, mode: 0o700 });
-    const made = `${file}.${randomBytes(6).toString('hex')}`;
-    const handle = await open(made, 'wx', 0o600);
-    try {
-      await handle.writeFile(`${PREFIX}${randomBytes(KEK_BYTES).toString('base64')}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    try {
-      // A link never replaces: of two processes making the same key, both end with that of the first.
-      await link(made, file);
-    } catch (error) {
-      if (errorCode(error) !== 'EEXIST') throw error;
-    } finally {
-      await unlink(made);
-    }
-    await this.syncFolder();
+    await makeDirectory(this.place, 0o700);
+    // Of two processes making the same key, both end with that of the first.
+    await createFile(file, `${PREFIX}${randomBytes(KEK_BYTES).toString('base64')}\n`, 0o600);
     return id;
   }
 
@@ -76,7 +61,7 @@ export class FileKeyEncryption implements KeyEncryption {
       if (errorCode(error) === 'ENOENT') return false;
       throw error;
     }
-    await this.syncFolder();
+    await syncDirectory(this.place);
     return true;
   }
 
@@ -107,17 +92,5 @@ export class FileKeyEncryption implements KeyEncryption {
     if (!KEK_ID.test(id))
       throw new KekUnusable(`"${id.slice(0, 80)}" names no key-encryption key: lower-case letters, digits and dashes, at most 63`);
     return path.join(this.place, `${id}${SUFFIX}`);
-  }
-
-  /** So that a made or removed file stays so after a power cut. */
-  private async syncFolder(): Promise<void> {
-    // Windows opens no folders.
-    if (process.platform === 'win32') return;
-    const folder = await open(this.place, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
   }
 }

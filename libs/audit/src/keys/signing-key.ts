@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode, errorText } from '#lib/platform';
+import { createFile, errorCode, errorText, isLeftOver, makeDirectory, replaceFile, syncDirectory } from '#lib/platform';
 import { generateSigner, parseSignerKey, parseVerifierKey, type NoteSigner, type NoteVerifier } from '../tlog/index.js';
 import { KeyRefused } from './announce-key.js';
 import type { KeptKey } from './kept-keys.js';
@@ -75,11 +74,20 @@ export async function settleSigningKeys(
   if (current === undefined || !known.has(current.vkey)) return keys;
   const overlapping = now - current.announcedAt < overlapMs;
   const lines = kept.toReversed().map(({ vkey }, i) => (i === 0 || (i === 1 && overlapping) ? (known.get(vkey) ?? vkey) : vkey));
-  if ((await textOf(file)) !== text(lines)) await replace(file, text(lines));
+  if ((await textOf(file)) !== text(lines)) await replaceFile(file, text(lines), 0o600);
   const next = await read(nextKeyFile(file));
   if (next !== undefined && next.signers.every(({ verifier }) => kept.some(({ vkey }) => vkey === verifier.vkey)))
-    await rm(nextKeyFile(file));
+    await unlink(nextKeyFile(file));
+  await sweep(file);
   return openSigningKeys(file, name);
+}
+
+/** What processes left that were killed while they made keys: another name of a private key that is to be gone. */
+async function sweep(file: string): Promise<void> {
+  const folder = path.dirname(file);
+  for (const name of await readdir(folder))
+    if ([file, nextKeyFile(file)].some((one) => isLeftOver(one, name))) await unlink(path.join(folder, name));
+  await syncDirectory(folder);
 }
 
 const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
@@ -116,33 +124,10 @@ async function read(file: string): Promise<SigningKeys | undefined> {
   return { signers, former };
 }
 
-async function written(content: string, file: string): Promise<string> {
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  const made = `${file}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(made, 'wx', 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  return made;
-}
-
-async function replace(file: string, content: string): Promise<void> {
-  await rename(await written(content, file), file);
-}
-
 async function create(file: string, content: string): Promise<SigningKeys> {
-  const made = await written(content, file);
-  try {
-    // A link never replaces: of two processes starting at once, both end with the key of the first.
-    await link(made, file);
-  } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error;
-  } finally {
-    await unlink(made);
-  }
+  await makeDirectory(path.dirname(file), 0o700);
+  // Of two processes starting at once, both end with the key of the first.
+  await createFile(file, content, 0o600);
   const keys = await read(file);
   if (keys === undefined) throw new SigningKeyUnusable(`${file} went away while it was made`);
   return keys;

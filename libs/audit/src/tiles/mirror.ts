@@ -1,6 +1,6 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode } from '#lib/platform';
+import { errorCode, makeDirectory, replaceFile, syncDirectory } from '#lib/platform';
 import { blockStart } from '../rederive.js';
 import {
   cover,
@@ -53,6 +53,9 @@ export async function mirrorTiles(options: MirrorOptions): Promise<CheckpointNot
 }
 
 class Mirror {
+  /** Folders whose names may not be flushed yet: they are, before a note says that their tiles lie here. */
+  private readonly unflushed = new Set<string>();
+
   constructor(private readonly options: MirrorOptions) {}
 
   async run(): Promise<CheckpointNote> {
@@ -82,7 +85,9 @@ class Mirror {
     }
     if (!growth.root().equals(note.root)) throw new MirrorRefused(`the tiles do not give the root that was signed at size ${note.size}`);
     await this.partials(growth, note.size);
-    await this.write('checkpoint', Buffer.from(text));
+    for (const folder of this.unflushed) await syncDirectory(folder);
+    await makeDirectory(this.options.directory);
+    await replaceFile(path.join(this.options.directory, 'checkpoint'), text, 0o644);
     return note;
   }
 
@@ -118,7 +123,11 @@ class Mirror {
     const entriesName = entriesPath(index, width);
     // The entries are written first: where the hashes lie, their entries do, unless they were pruned.
     const here = width === TILE_WIDTH ? await this.file(hashesName) : undefined;
-    if (here?.length === width * HASH_BYTES) return split(here);
+    if (here?.length === width * HASH_BYTES) {
+      // Written by a run that may have died before it flushed them.
+      for (const name of [hashesName, entriesName]) await this.folderOf(name);
+      return split(here);
+    }
     const [hashes, bytes] = await Promise.all([this.fetched(hashesName), this.fetched(entriesName)]);
     if (hashes === 'pruned') throw new MirrorRefused(`the log pruned ${hashesName}: hashes must stay`);
     if (bytes === 'pruned' && width === TILE_WIDTH && hashes.length === width * HASH_BYTES) {
@@ -176,16 +185,14 @@ class Mirror {
 
   /** Whole or not at all. */
   private async write(name: string, bytes: Uint8Array): Promise<void> {
-    const file = path.join(this.options.directory, name);
-    await mkdir(path.dirname(file), { recursive: true });
-    const handle = await open(`${file}.next`, 'w', 0o644);
-    try {
-      await handle.writeFile(bytes);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(`${file}.next`, file);
+    await this.folderOf(name);
+    await replaceFile(path.join(this.options.directory, name), bytes, 0o644, false);
+  }
+
+  private async folderOf(name: string): Promise<void> {
+    const folder = path.dirname(path.join(this.options.directory, name));
+    if (!this.unflushed.has(folder)) await makeDirectory(folder);
+    this.unflushed.add(folder);
   }
 
   private async remove(name: string): Promise<void> {

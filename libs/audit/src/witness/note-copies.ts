@@ -1,7 +1,7 @@
-import { mkdir, open, opendir, readFile, stat, writeFile } from 'node:fs/promises';
+import { open, opendir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { LogId } from '#lib/log';
-import { errorCode, errorText, pause, type Timers } from '#lib/platform';
+import { errorCode, errorText, makeDirectory, pause, syncDirectory, type Timers } from '#lib/platform';
 import type { AuditStore } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
 import { parseDecimal } from '../tlog/index.js';
@@ -38,6 +38,7 @@ const SIZE = /^(0|[1-9][0-9]{0,18})\.note$/;
 export class NoteCopies {
   /** Size of the newest note that lies there, by tree. */
   private readonly reached = new Map<LogName, bigint>();
+  private readonly made = new Set<string>();
   /** Why the last round failed; null after one that did not. */
   problem: string | null = null;
 
@@ -63,6 +64,7 @@ export class NoteCopies {
     } catch (error) {
       // The folder may be another one when it works again.
       this.reached.clear();
+      this.made.clear();
       const problem = errorText(error);
       if (this.problem === null && !signal.aborted) onProblem(`notes of the audit are not copied to ${directory}: ${problem}`);
       this.problem = problem;
@@ -108,11 +110,12 @@ export class NoteCopies {
   /** @param again whether another text under that name is fine: cosignatures are more by and by, and the first ones suffice */
   private async write(log: LogName, name: string, note: string, again = false): Promise<void> {
     const folder = this.folder(log);
-    await mkdir(folder, { recursive: true });
+    if (!this.made.has(folder)) await makeDirectory(folder);
+    this.made.add(folder);
     // A crash may have left the beginning of a file, which a write-once mount keeps: the whole one then stands beside it.
     for (const suffix of ['', '.whole']) {
       const file = path.join(folder, `${name}${suffix}.note`);
-      if (await create(file, note)) return flush(folder);
+      if (await create(file, note)) return syncDirectory(folder);
       const there = await readFile(file, 'utf8');
       if (there === note) return;
       if (there.length < note.length && note.startsWith(there)) continue;
@@ -161,17 +164,6 @@ async function create(file: string, content: string): Promise<boolean> {
     await handle.close();
   }
   return true;
-}
-
-async function flush(directory: string): Promise<void> {
-  // Windows cannot open folders.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function text(file: string): Promise<string | undefined> {

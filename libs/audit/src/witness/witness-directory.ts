@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { errorCode, errorText } from '#lib/platform';
+import { createFile, errorCode, errorText, makeDirectory, replaceFile } from '#lib/platform';
 import { generateCosigner, parseCosignerSecret, type Cosigner } from '../tlog/index.js';
 import type { WitnessState } from './witness.js';
 
@@ -26,7 +26,7 @@ export class WitnessDirectory implements WitnessState {
   ) {}
 
   static async open(directory: string, origins: readonly string[]): Promise<WitnessDirectory> {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
     const notes = new Map<string, string>();
     for (const origin of origins) {
       try {
@@ -43,10 +43,7 @@ export class WitnessDirectory implements WitnessState {
   }
 
   async keep(origin: string, note: string): Promise<void> {
-    const file = path.join(this.directory, `${originHash(origin)}.note`);
-    await writeWhole(`${file}.next`, note, 'w', 0o644);
-    await rename(`${file}.next`, file);
-    await flushDirectory(this.directory);
+    await replaceFile(path.join(this.directory, `${originHash(origin)}.note`), note, 0o644);
     this.notes.set(origin, note);
   }
 }
@@ -78,38 +75,8 @@ async function read(file: string): Promise<Cosigner | undefined> {
 
 async function create(file: string, name: string): Promise<Cosigner> {
   const cosigner = generateCosigner(name);
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  const made = `${file}.${randomBytes(6).toString('hex')}`;
-  await writeWhole(made, `${cosigner.skey}\n`, 'wx', 0o600);
-  try {
-    // A link never replaces: of two processes starting at once, both end with the key of the first.
-    await link(made, file);
-  } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error;
-  } finally {
-    await unlink(made);
-  }
-  await flushDirectory(path.dirname(file));
+  await makeDirectory(path.dirname(file), 0o700);
+  // Of two processes starting at once, both end with the key of the first.
+  await createFile(file, `${cosigner.skey}\n`, 0o600);
   return (await read(file)) ?? cosigner;
-}
-
-async function writeWhole(file: string, text: string, flags: 'w' | 'wx', mode: number): Promise<void> {
-  const handle = await open(file, flags, mode);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function flushDirectory(directory: string): Promise<void> {
-  // Windows cannot open folders; there a rename is as durable as the system makes it.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
