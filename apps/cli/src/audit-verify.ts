@@ -1,4 +1,4 @@
-import { MalformedKey, MalformedNote, MalformedTrust, verifyBundle, type VerifyOptions } from '#lib/audit';
+import { MalformedKey, MalformedNote, MalformedPolicy, MalformedTrust, verifyBundle, type VerifyOptions } from '#lib/audit';
 import { errorCode } from '#lib/platform';
 import { bundleReport } from './bundle-report.js';
 import type { Cli } from './cli.js';
@@ -8,6 +8,7 @@ import { keyOf, textOf } from './trusted-keys.js';
 
 export interface VerifyCommand {
   readonly key?: string;
+  readonly policy?: string;
   readonly previous?: readonly string[];
   readonly terms?: true;
   readonly json?: true;
@@ -25,11 +26,18 @@ export async function verify(cli: Pick<Cli, 'terminal'>, bundle: string, options
 /** @throws CliFailure for a key, note or file that cannot be used */
 export async function reportOn<T>(bundle: string, options: VerifyCommand, work: (options: VerifyOptions) => Promise<T>): Promise<T> {
   const vkey = options.key === undefined ? undefined : await keyOf(options.key);
+  const policy = options.policy === undefined ? undefined : await textOf(options.policy);
   const previousNotes = await Promise.all((options.previous ?? []).map((file) => textOf(file)));
   try {
-    return await work({ ...(vkey === undefined ? {} : { vkey }), previousNotes, deriveTerms: options.terms === true });
+    return await work({
+      ...(vkey === undefined ? {} : { vkey }),
+      ...(policy === undefined ? {} : { policy }),
+      previousNotes,
+      deriveTerms: options.terms === true,
+    });
   } catch (error) {
     if (error instanceof MalformedKey || error instanceof MalformedTrust) throw wrongUsage(`The key cannot be used: ${error.message}`);
+    if (error instanceof MalformedPolicy) throw wrongUsage(`The policy cannot be used: ${error.message}`);
     if (error instanceof MalformedNote) throw wrongUsage(`The earlier note cannot be used: ${error.message}`);
     if (errorCode(error) !== undefined)
       throw wrongUsage(`${bundle} cannot be read: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,4 +1,4 @@
-import type { BundleReport, Finding, Place, TreeReport } from '#lib/audit';
+import type { BundleReport, CosignatureReport, Finding, Place, TimestampReport, TreeReport, WitnessReport } from '#lib/audit';
 import { byteSize, counted, grouped, instant, oneLine, painter, table, wrapped } from './layout.js';
 import type { Terminal } from './terminal.js';
 
@@ -7,15 +7,18 @@ export function bundleReport(terminal: Terminal, bundle: string, report: BundleR
   const paint = painter(terminal);
   const { ok, findings, findingsTotal, trees, notShown, keyTrusted } = report;
   const fact = (name: string, value: string | null): void =>
-    terminal.out(`  ${paint('dim', name.padEnd(8))}${value === null ? '(unreadable)' : oneLine(value)}\n`);
+    terminal.out(`  ${paint('dim', name.padEnd(9))}${value === null ? '(unreadable)' : oneLine(value)}\n`);
   terminal.out(`${paint('bold', oneLine(bundle))}  ${byteSize(report.bytes)}\n`);
   fact('export', report.exportId);
   fact('log', report.logId);
   fact('key', report.vkey);
+  if (report.manifestSha256 !== null) fact('manifest', `sha256 ${report.manifestSha256}`);
   if (report.verifier !== null) fact('carries', `verify.mjs, sha256 ${report.verifier}`);
   if (report.filter !== null) fact('filter', filterText(report.filter));
+  if (report.timestamp !== null) fact('stamped', timestampText(report.timestamp));
+  for (const line of witnessLines(report.witnesses)) fact('witness', line);
   terminal.out(
-    `          ${keyTrusted === 'given' ? paint('green', 'the key that you gave') : paint('yellow', "the bundle's own key: give yours with --key")}\n\n`,
+    `           ${keyTrusted === 'given' ? paint('green', 'the key that you gave') : paint('yellow', "the bundle's own key: give yours with --key")}\n\n`,
   );
   const filtered = report.filter?.kind === 'term';
   if (trees.length > 0) {
@@ -54,6 +57,32 @@ function filterText(filter: NonNullable<BundleReport['filter']>): string {
   return [from === undefined ? '' : `from ${instant(Number(from))}`, to === undefined ? '' : `before ${instant(Number(to))}`]
     .join(' ')
     .trim();
+}
+
+const SIGNED: Readonly<Record<TimestampReport['signature'], string>> = {
+  verified: 'its signature is right',
+  wrong: 'its signature is WRONG',
+  'not-checked': 'its signature was not checked',
+};
+
+function timestampText({ stampedAt, size, signer, signature }: TimestampReport): string {
+  return `${instant(stampedAt)} by ${signer ?? 'nobody named'}: root tree of ${size === '' ? '?' : grouped(size)}; ${SIGNED[signature]}`;
+}
+
+function witnessLines({ quorum, size, cosignatures }: WitnessReport): readonly string[] {
+  const said: Readonly<Record<CosignatureReport['state'], string>> = {
+    verified: 'right',
+    wrong: 'WRONG',
+    'not-trusted': quorum === 'unchecked' ? 'not checked: no policy was given' : 'not in your policy',
+  };
+  return [
+    ...(quorum === 'reached' ? [`the quorum of your policy cosigned the root tree of ${grouped(size ?? '')}`] : []),
+    ...(quorum === 'missing' ? ['the quorum of your policy is missing'] : []),
+    ...cosignatures.map(
+      (one) =>
+        `${one.name}+${one.keyId}${one.cosignedAt === null ? '' : `, ${instant(one.cosignedAt)}`}: root tree of ${grouped(one.size)}; ${said[one.state]}`,
+    ),
+  ];
 }
 
 function bodiesText({ bodies }: TreeReport): string {

@@ -25,6 +25,8 @@ export const VERIFY_MEANINGS: Readonly<Record<FindingKind, string>> = {
   INCOMPLETE: 'A filtered export holds back a leaf that its filter asks for.',
   SURPLUS: 'A filtered export shows a leaf that its filter does not ask for.',
   BODY: 'A body that is not the record that its leaf is about.',
+  TIMESTAMP: 'A timestamp that is not about the note beside it, or that its certificate did not sign.',
+  WITNESS: 'A cosignature that is wrong, or too few of them for the policy that was given.',
   TERMS: 'Summaries of blocks that are not those that were signed.',
 };
 

@@ -13,6 +13,7 @@ const USAGE = `node verify.mjs <export.tar> [options]
 Verifies a Fabula audit export on its own bytes, without server, database or network.
 
   --key <vkey>       the key to trust, name+id+key, or a file that holds it or a trust policy
+  --policy <file>    your own policy (C2SP tlog-policy): whose cosignatures count, and how many
   --previous <file>  signed note that you kept: the export must continue it (may stand several times)
   --terms            also derive the terms of trees that are shown whole anew
   --json             for programs
@@ -24,7 +25,7 @@ Exit codes:
 const terminal = processTerminal(process.env);
 const exits: readonly (readonly [number, string])[] = [
   [EXIT.ok, 'Genuine.'],
-  [EXIT.usage, 'The file, key or note cannot be read.'],
+  [EXIT.usage, 'The file, key, policy or note cannot be read.'],
   ...verifyExits(),
 ];
 const usage = (): string =>
@@ -42,6 +43,7 @@ function read() {
     allowPositionals: true,
     options: {
       key: { type: 'string' },
+      policy: { type: 'string' },
       previous: { type: 'string', multiple: true },
       terms: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -58,9 +60,10 @@ async function main(): Promise<number> {
     return EXIT.ok;
   }
   if (bundle === undefined || more.length > 0) throw new CliFailure(`Name one file to verify.\n\n${usage()}`, EXIT.usage);
-  const { key, previous, terms, json } = values;
+  const { key, policy, previous, terms, json } = values;
   return verify({ terminal }, bundle, {
     ...(key === undefined ? {} : { key }),
+    ...(policy === undefined ? {} : { policy }),
     ...(previous === undefined ? {} : { previous }),
     ...(terms === true ? { terms } : {}),
     ...(json === true ? { json } : {}),

@@ -36,12 +36,17 @@ export interface ExportJob {
   readonly rootSince?: string;
   /** Sizes, as text, of the notes that the finished bundle holds, so that a later export can continue it. */
   readonly signed?: readonly { readonly log: LogName; readonly size: string }[];
+  /** Which timestamp and which cosigned note of the root tree go along, as they were chosen when it was begun. */
+  readonly beside?: { readonly cosigned?: string; readonly stamped?: { readonly size: string; readonly at: number } };
   readonly state: ExportState;
   readonly leavesWritten: number;
   readonly leavesTotal: number;
   readonly finishedAt: number | null;
-  /** Name of the file in the exports directory, its size and the SHA-256 of its bytes, once done. */
-  readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string } | null;
+  /**
+   * Name of the file in the exports directory, its size and the SHA-256 of its bytes, once done; of its manifest too, which names the bundle
+   * also when it was unpacked. Exports of earlier releases have no `manifestSha256`.
+   */
+  readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string; readonly manifestSha256?: string } | null;
   readonly error: string | null;
 }
 

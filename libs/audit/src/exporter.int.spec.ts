@@ -9,8 +9,13 @@ import { ExportRefused } from './bundle/write-bundle.js';
 import { AccessLog } from './access/index.js';
 import type { AuditStore } from './audit-store.js';
 import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
+import type { EvidenceSources } from './bundle/root-evidence.js';
 import type { ExportJob, ExportWish } from './export-job.js';
 import type { MemoryAuditStore } from './memory/memory-audit-store.js';
+import { unpack } from './testing/tampering.js';
+import type { KeptTimestamp } from './timestamp/timestamper.js';
+import { withSignatures } from './tlog/index.js';
+import { timestampOn } from './testing/timestamps.js';
 import { audited, streamed, testSigner, type Audited } from './testing/audited.js';
 
 describe('the exporter', () => {
@@ -28,6 +33,9 @@ describe('the exporter', () => {
     await rm(directory, { recursive: true });
   });
   let ids = 0;
+  /** What others say of the root tree by now. */
+  let sources: EvidenceSources = {};
+  afterEach(() => void (sources = {}));
   const exporter = (
     store: AuditStore = history.store,
     keeper = { id: 'here', address: 'http://here' },
@@ -45,6 +53,7 @@ describe('the exporter', () => {
       bodies: bodiesOf(history.log),
       // Many files, to be interrupted between and inside them.
       entriesBytes: 3_000,
+      ...sources,
       ...(policy === undefined ? {} : { policy }),
     });
     made.push(one);
@@ -63,10 +72,12 @@ describe('the exporter', () => {
     expect(done).toMatchObject({ state: 'done', leavesWritten: job.leavesTotal, leavesTotal: job.leavesTotal, error: null });
     const file = (await one.file(job.id)) as string;
     const bytes = await readFile(file);
-    expect(done?.file).toEqual({ name: `${job.id}.tar`, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') });
+    const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
+    const manifest = (await unpack(bytes)).find(({ name }) => name === 'manifest-sha256.txt')?.content as Buffer;
+    expect(done?.file).toEqual({ name: `${job.id}.tar`, bytes: bytes.length, sha256: sha256(bytes), manifestSha256: sha256(manifest) });
     expect((await stat(file)).mode & 0o077).toBe(0);
     const report = await verifyBundle(file, { vkey: testSigner.verifier.vkey });
-    expect(report.findings).toEqual([]);
+    expect([report.findings, report.manifestSha256]).toEqual([[], done?.file?.manifestSha256]);
     expect(report.trees.map(({ tree }) => tree)).toEqual(['p0', 'p1', 'root']);
     expect(report.trees.reduce((sum, tree) => sum + tree.leaves, 0)).toBe(job.leavesTotal);
   });
@@ -204,6 +215,44 @@ describe('the exporter', () => {
         expect(await readdir(path.join(directory, 'exports'))).toEqual([`${job.id}.tar`]);
       },
     );
+
+    it('goes on with the timestamp and the cosigned note that it was begun with, though there are newer ones', async () => {
+      const rootSize = async (): Promise<bigint> => (await history.store.latestNote('root', history.logId))?.size ?? 0n;
+      const stampOf = async (at: number): Promise<KeptTimestamp> => {
+        const { size = 0n, note = '' } = (await history.store.latestNote('root', history.logId)) ?? {};
+        return {
+          logId: history.logId,
+          log: 'root',
+          size,
+          note,
+          authority: 'https://tsa.test',
+          stampedAt: at,
+          response: timestampOn(note, at),
+        };
+      };
+      const [stamps, seen] = [[{ ...(await stampOf(9)), response: Buffer.from('no token') }, await stampOf(86_400_000)], await rootSize()];
+      await history.round(3);
+      let asked = 0;
+      sources = {
+        timestamps: () => Promise.resolve(stamps),
+        witnessed: () => Promise.resolve(seen),
+        // Ever more witnesses answer.
+        cosigned: ({ note }) =>
+          Promise.resolve(asked++ === 0 ? note : withSignatures(note, [{ name: `w${asked}`, keyId: 1, signature: Buffer.alloc(72) }])),
+      };
+      const { whole, at } = await killedAfter();
+      expect(whole.includes('data/timestamp.tsr') && whole.includes('data/root-cosigned.json')).toBe(true);
+      stamps.unshift(await stampOf(172_800_000));
+      sources = { ...sources, witnessed: rootSize };
+      // Cosignatures that came meanwhile do not change what is written already.
+      const again = await at(whole.subarray(0, whole.length >> 1));
+      expect(again.equals(whole)).toBe(true);
+      const files = await unpack(again);
+      expect(files.find(({ name }) => name === 'data/timestamp.tsr')?.content).toEqual(stamps[2]?.response);
+      const report = await verifyBundle(streamed(again), { vkey: testSigner.verifier.vkey });
+      expect(report).toMatchObject({ ok: true, timestamp: { stampedAt: 86_400_000, size: String(seen), signature: 'not-checked' } });
+      expect(report.notShown.join()).toContain('that the timestamp is signed at all');
+    });
 
     it('begins anew where what was left is not its beginning, or does not verify', async () => {
       const { job, whole, at } = await killedAfter();

@@ -4,16 +4,17 @@ import { mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promis
 import path from 'node:path';
 import { errorCode, errorText, type Clock, type Ids } from '#lib/platform';
 import type { LogId } from '#lib/log';
-import type { AuditStore, KeptNote } from './audit-store.js';
+import type { AuditStore } from './audit-store.js';
 import type { RecordBodies } from './bundle/bodies.js';
 import { PartDiffers, readPart, type WrittenPart } from './bundle/part-file.js';
+import { chooseEvidence, evidenceOf, type EvidenceSources, type RootEvidence } from './bundle/root-evidence.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
 import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
 import { partitionLog, type LogName } from './log-name.js';
 import type { NoteSigner } from './tlog/index.js';
 
-export interface ExporterOptions {
+export interface ExporterOptions extends EvidenceSources {
   readonly store: AuditStore;
   readonly logId: LogId;
   readonly partitions: number;
@@ -27,8 +28,6 @@ export interface ExporterOptions {
   readonly keeper: ExportKeeper;
   /** The trust policy (C2SP tlog-policy) that goes with each bundle; default: the signer's key, and no witness. */
   readonly policy?: () => Promise<string | undefined>;
-  /** The root tree's note with the cosignatures that it has; default: without. */
-  readonly cosigned?: (note: KeptNote) => Promise<string>;
   /** The verifier as one file that needs only Node, which goes with each bundle; default: none. */
   readonly verifier?: () => Promise<Buffer | undefined>;
   /** The records that leaves are about; default: none can be exported. */
@@ -196,8 +195,11 @@ export class Exporter {
       const attempt = async (): Promise<WrittenFile> => {
         const begun = job.signed === undefined ? undefined : await readPart(part);
         const plan = await this.planOf(job);
-        await save({ leavesTotal: plan.leaves, leavesWritten: 0, signed: signedIn(plan) });
-        return this.writeFile(part, job, plan, begun, async (leavesWritten) => {
+        // An earlier release began without choosing any.
+        const beside = job.signed === undefined ? await chooseEvidence(this.options, plan.root.size) : (job.beside ?? {});
+        await save({ leavesTotal: plan.leaves, leavesWritten: 0, signed: signedIn(plan), beside });
+        const evidence = await evidenceOf(this.options, store, this.options.logId, beside);
+        return this.writeFile(part, job, { ...plan, evidence }, begun, async (leavesWritten) => {
           if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
           if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
         });
@@ -222,7 +224,7 @@ export class Exporter {
   private async writeFile(
     part: string,
     job: ExportJob,
-    plan: ExportPlan,
+    { evidence, ...plan }: ExportPlan & { readonly evidence: RootEvidence },
     begun: WrittenPart | undefined,
     progress: (leaves: number) => Promise<void>,
   ): Promise<WrittenFile> {
@@ -239,8 +241,9 @@ export class Exporter {
       for await (const chunk of createReadStream(part)) digest.update(chunk as Buffer);
     }
     const handle = await open(part, begun === undefined ? 'w' : 'a', 0o600);
+    let written: Awaited<ReturnType<typeof writeBundle>>;
     try {
-      await writeBundle({
+      written = await writeBundle({
         store,
         logId,
         signer,
@@ -250,6 +253,7 @@ export class Exporter {
         plan,
         ...(policy === undefined ? {} : { policy }),
         ...(rootNote === undefined ? {} : { rootNote }),
+        evidence,
         ...(verifier === undefined ? {} : { verifier }),
         ...(begun === undefined ? {} : { written: begun.members }),
         ...(job.bodies !== true || this.options.bodies === undefined ? {} : { bodies: this.options.bodies }),
@@ -267,7 +271,7 @@ export class Exporter {
     }
     // A crash of the machine may have left anything in what was taken over.
     if (begun !== undefined && !(await verifyBundle(part)).ok) throw new PartDiffers('what was written before does not verify');
-    return { bytes, sha256: digest.digest('hex') };
+    return { bytes, sha256: digest.digest('hex'), ...written };
   }
 
   /** Taken up: with the notes that it was begun with. */
@@ -294,6 +298,7 @@ export class Exporter {
 interface WrittenFile {
   readonly bytes: number;
   readonly sha256: string;
+  readonly manifestSha256: string;
 }
 
 function continuing(range: ExportRange, since: bigint | undefined): ExportRange {

@@ -47,7 +47,16 @@ export { bodiesOf, type RecordBodies } from './bundle/bodies.js';
 export { writeViews } from './views/write-views.js';
 export { OCSF_VERSION } from './views/ocsf-view.js';
 export { EXIT_CODES, type Finding, type FindingKind, type Place } from './bundle/findings.js';
-export { verifyBundle, type BundleReport, type BundleSource, type TreeReport, type VerifyOptions } from './bundle/verify-bundle.js';
+export {
+  verifyBundle,
+  type BundleReport,
+  type BundleSource,
+  type CosignatureReport,
+  type TimestampReport,
+  type TreeReport,
+  type VerifyOptions,
+  type WitnessReport,
+} from './bundle/verify-bundle.js';
 export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan, type PlanOptions } from './bundle/write-bundle.js';
 export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
 export { verifyStore, type StoreReport, type VerifyStoreOptions } from './verify-store.js';

@@ -23,7 +23,15 @@ import { createPool, errorCode, errorText, pause, systemClock, systemIds, system
 import { openNodeId } from '../node-id.js';
 import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
-import { Witnessing } from './witnessing.js';
+import { MAX_LISTED, Witnessing } from './witnessing.js';
+
+/** What the access log says of an export's file, so that one can later be proved to be the one that was handed over. */
+export function handedOver(
+  exportId: string,
+  { sha256, bytes, manifestSha256 }: NonNullable<ExportJob['file']>,
+): Readonly<Record<string, string | number>> {
+  return { exportId, sha256, bytes, ...(manifestSha256 === undefined ? {} : { manifestSha256 }) };
+}
 
 /** Undefined where there was no build. */
 async function verifierFile(root: string | undefined): Promise<Buffer | undefined> {
@@ -152,6 +160,8 @@ export class AuditService {
       signer: () => keys.signing(),
       policy: () => witnessing.exportPolicy(),
       cosigned: (note) => witnessing.cosigned(note),
+      witnessed: () => witnessing.witnessedSize(),
+      timestamps: () => witnessing.timestamps(MAX_LISTED),
       bodies: bodiesOf(log),
       verifier: () => verifierFile(options.root),
       clock: systemClock,
@@ -165,7 +175,7 @@ export class AuditService {
           actor: requestedBy,
           roles: [],
           action: 'export finished',
-          target: { exportId: id, sha256: file.sha256, bytes: file.bytes },
+          target: handedOver(id, file),
           outcome: 'ok',
           correlationId: null,
         }),

@@ -125,6 +125,11 @@ export class Witnessing {
   timestamps(limit: number): Promise<readonly KeptTimestamp[]> {
     return this.stamps.timestamps(this.options.logId, 'root', limit);
   }
+  /** Size of the root tree's newest note that has its quorum; undefined: none has, or nobody is asked. */
+  async witnessedSize(): Promise<bigint | undefined> {
+    const { store, logId } = this.options;
+    return this.policy === undefined ? undefined : (await newestWitnessed({ store, records: this.records, logId }, this.policy))?.size;
+  }
   /** Undefined: no policy, so nobody is asked. */
   async quorum(): Promise<QuorumStatus | undefined> {
     return this.collector?.refreshed();

@@ -21,6 +21,7 @@ import {
 } from '#lib/audit';
 import { FabulaError } from '#lib/platform';
 import type { AuditRebuild, Verification } from '../audit/audit-maintenance.js';
+import { handedOver } from '../audit/audit-service.js';
 import { requireRole } from '../http/auth.js';
 import { byteRange } from '../http/byte-range.js';
 import { checked, text, time } from '../http/input.js';
@@ -230,8 +231,7 @@ export class AuditController {
         : `the export was written at ${address}: download it there`;
       throw new FabulaError('EXPORT_NOT_FOUND', where, { details: gone ? {} : { address } });
     }
-    // So that a file can later be proved to be the one handed over.
-    request.fabula.access.target = { exportId: id, sha256: job.file.sha256, bytes: job.file.bytes };
+    request.fabula.access.target = handedOver(id, job.file);
     const etag = `"${job.file.sha256}"`;
     const { range: wanted, 'if-range': ifRange } = request.headers;
     const range = byteRange(wanted, typeof ifRange === 'string' ? ifRange : undefined, etag, job.file.bytes);

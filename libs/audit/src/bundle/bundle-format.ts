@@ -8,6 +8,8 @@ import type { Term } from '../terms/index.js';
  *   data/trust.policy                 which keys sign these trees and who witnesses them (C2SP tlog-policy)        since /2
  *   data/root-checkpoint              the root tree's signed note
  *   data/root-consistency.json        an earlier note of the root tree and the proof that this one continues it     since /2
+ *   data/root-cosigned.json           where it has no quorum of witnesses: the newest earlier note that has, and proof    since /2
+ *   data/timestamp.json, .note, .tsr  the newest timestamp (RFC 3161) of a note of the root tree: about it, note, token   since /2
  *   per tree:
  *     data/<tree>/checkpoint          its signed note
  *     data/<tree>/proof.json          how the leaves hang in that note's tree (TreeProof)
@@ -26,6 +28,11 @@ export const BAGIT = 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n';
 export const MANIFEST = 'manifest-sha256.txt';
 export const TAG_MANIFEST = 'tagmanifest-sha256.txt';
 export const VERIFIER = 'verify.mjs';
+export const ROOT_COSIGNED = 'data/root-cosigned.json';
+/** `TimestampAbout`, the exact bytes that the token is about, and the authority's whole answer (DER). */
+export const TIMESTAMP_ABOUT = 'data/timestamp.json';
+export const TIMESTAMP_NOTE = 'data/timestamp.note';
+export const TIMESTAMP_TOKEN = 'data/timestamp.tsr';
 /** An entries file ends with the first leaf, filtered by a term the first block, that reaches this. */
 export const ENTRIES_BYTES = 1024 * 1024;
 /** Every other file is smaller than this. */
@@ -72,6 +79,12 @@ export interface ExportedTree {
 /** An earlier signed note, and the proof that the one beside it continues it. */
 export interface ConsistencyWith {
   readonly note: string;
+  readonly hashes: readonly string[];
+}
+
+/** Beside a timestamp: where it was asked for, and the proof that the bundle's root tree continues the stamped note. */
+export interface TimestampAbout {
+  readonly authority: string;
   readonly hashes: readonly string[];
 }
 

@@ -59,7 +59,7 @@ export function comparePrevious(options: {
   }
 }
 
-function extendsNote(note: CheckpointNote, earlier: CheckpointNote, hashes: readonly Hash[]): boolean {
+export function extendsNote(note: CheckpointNote, earlier: CheckpointNote, hashes: readonly Hash[]): boolean {
   if (earlier.size === 0n) return hashes.length === 0;
   return checkConsistency(hashes, note.size, note.root, earlier.size, earlier.root);
 }

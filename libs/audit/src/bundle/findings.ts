@@ -28,6 +28,10 @@ export const EXIT_CODES = {
   TERMS: 22,
   /** A body that is not the record that its leaf is about. */
   BODY: 23,
+  /** A timestamp that is not about the note beside it, or that its certificate did not sign. */
+  TIMESTAMP: 24,
+  /** A cosignature that is wrong, or too few of them for the policy that was given. */
+  WITNESS: 25,
 } as const;
 
 export type FindingKind = keyof typeof EXIT_CODES;
@@ -65,6 +69,8 @@ const PRIORITY: readonly FindingKind[] = [
   'TERMS',
   'MALFORMED',
   'MANIFEST',
+  'TIMESTAMP',
+  'WITNESS',
   'PREVIOUS_UNPROVED',
 ];
 const MAX_FINDINGS = 50;

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { ENTRIES_BYTES } from './bundle-format.js';
+import { ENTRIES_BYTES, ROOT_COSIGNED } from './bundle-format.js';
 import { PartDiffers, type WrittenMember } from './part-file.js';
 import { tarParts } from './tar.js';
 
 export const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 /** Cosignatures may have come meanwhile: those it was begun with are as good. */
-const MAY_DIFFER = 'data/root-checkpoint';
+const MAY_DIFFER: readonly string[] = ['data/root-checkpoint', ROOT_COSIGNED];
 
 /** Where a bundle's files go, in order; passes over those that an interrupted export wrote already. */
 export class MemberSink {
@@ -28,7 +28,7 @@ export class MemberSink {
       for (const part of tarParts(name, content)) await this.out(part);
       return;
     }
-    if (this.writing || (known.sha256 !== digest && name !== MAY_DIFFER)) throw new PartDiffers(`${name} is another one now`);
+    if (this.writing || (known.sha256 !== digest && !MAY_DIFFER.includes(name))) throw new PartDiffers(`${name} is another one now`);
     this.list(name, known.sha256);
   }
 

@@ -7,6 +7,7 @@ import {
   type ExportDescription,
   type ExportedTree,
   type ExportFilter,
+  type TimestampAbout,
   type TreeProof,
 } from './bundle-format.js';
 
@@ -111,6 +112,16 @@ export function readConsistency(value: unknown, what: string): ConsistencyWith |
 
 export function readRootConsistency(bytes: Buffer): ConsistencyWith | null {
   return readConsistency(parse(bytes, 'root-consistency.json')['previous'], 'previous');
+}
+
+/** What stands beside a timestamp. */
+export function readTimestampAbout(bytes: Buffer): TimestampAbout {
+  const value = parse(bytes, 'timestamp.json');
+  return { authority: text(value['authority'], 'authority'), hashes: hashes(value['hashes'], 'hashes') };
+}
+
+export function readRootCosigned(bytes: Buffer): ConsistencyWith | null {
+  return readConsistency(parse(bytes, 'root-cosigned.json'), 'root-cosigned.json');
 }
 
 export function readTreeProof(bytes: Buffer): TreeProof {

@@ -44,7 +44,11 @@ export async function proofOf(store: AuditStore, logId: LogId, part: ExportPart,
 }
 
 /** That a note continues an earlier one of its tree. */
-export async function continuation(store: AuditStore, note: KeptNote, previous: KeptNote | undefined): Promise<ConsistencyWith | null> {
+export async function continuation(
+  store: AuditStore,
+  note: KeptNote,
+  previous: Pick<KeptNote, 'size' | 'note'> | undefined,
+): Promise<ConsistencyWith | null> {
   if (previous === undefined) return null;
   const hashes = await proveConsistency(readerOf(store, note.log), treeSize(note.size), treeSize(previous.size));
   return { note: previous.note, hashes: texts(hashes) };

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { MalformedPolicy, parsePolicy, type Policy } from '../witness/policy.js';
 import { parseTrust, type CheckpointNote, type TrustedKey } from '../tlog/index.js';
 import {
   BAGIT,
@@ -9,8 +10,12 @@ import {
   MANIFEST,
   MAX_BODY_LINE,
   MAX_SMALL_FILE,
+  ROOT_COSIGNED,
   TAG_MANIFEST,
   termsFile,
+  TIMESTAMP_ABOUT,
+  TIMESTAMP_NOTE,
+  TIMESTAMP_TOKEN,
   VERIFIER,
   type ConsistencyWith,
   type ExportDescription,
@@ -19,13 +24,15 @@ import {
 } from './bundle-format.js';
 import { BundleNotes } from './bundle-notes.js';
 import { TreeCheck, type TreeReport } from './check-tree.js';
+import { checkTimestamp, checkWitnesses, type TimestampReport, type WitnessReport } from './check-root-evidence.js';
 import { compareManifest } from './compare-manifest.js';
 import { comparePrevious } from './compare-previous.js';
 import { readLines } from './entry-lines.js';
 import { Findings, type Finding, type Place } from './findings.js';
-import { Malformed, readDescription, readRootConsistency, readTreeProof } from './read-json.js';
+import { Malformed, readDescription, readRootConsistency, readRootCosigned, readTimestampAbout, readTreeProof } from './read-json.js';
 import { MalformedTar, readTar, type TarMember } from './tar.js';
 
+export type { CosignatureReport, TimestampReport, WitnessReport } from './check-root-evidence.js';
 export type { TreeReport } from './check-tree.js';
 
 export interface VerifyOptions {
@@ -34,6 +41,8 @@ export interface VerifyOptions {
    * which proves only that the bundle agrees with itself.
    */
   readonly vkey?: string;
+  /** The policy (C2SP tlog-policy) that whoever verifies trusts: which witnesses, and how many of them. Without `vkey` its logs' keys count too. */
+  readonly policy?: string;
   /** Signed notes that were kept from earlier: the bundle must continue them. */
   readonly previousNotes?: readonly string[];
   /** Derives the terms of trees that are shown whole anew, which takes half as long again: a signer may have lied about them. */
@@ -61,8 +70,13 @@ export interface BundleReport {
   readonly keyTrusted: 'given' | 'from-the-bundle';
   /** What it was narrowed down to; null: all leaves of the ranges. */
   readonly filter: ExportFilter | null;
+  /** Null: it carries none. */
+  readonly timestamp: TimestampReport | null;
+  readonly witnesses: WitnessReport;
   readonly trees: readonly TreeReport[];
   readonly bytes: number;
+  /** SHA-256 (hex) of its manifest, by which the access log names it whatever archive it is packed in; null: it has none. */
+  readonly manifestSha256: string | null;
   /** SHA-256 (hex) of the verifier that it carries; null: none. Only one that came another way is to be trusted. */
   readonly verifier: string | null;
   /** What this bundle cannot show by itself, in words. */
@@ -74,14 +88,23 @@ export type BundleSource = string | AsyncIterable<Uint8Array>;
 
 /**
  * Verifies a bundle on its own bytes, without Fabula, database or network: one streaming pass, memory O(log n). Never throws for what the
- * bundle holds; rejects only when it cannot be read, and with MalformedKey, MalformedTrust or MalformedNote for unusable options.
+ * bundle holds; rejects only when it cannot be read, and with MalformedKey, MalformedTrust, MalformedPolicy or MalformedNote for unusable options.
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions = {}): Promise<BundleReport> {
-  const trusted = options.vkey === undefined ? undefined : parseTrust(options.vkey);
-  const verification = new Verification(trusted, options);
+  const policy = options.policy === undefined ? undefined : parsePolicy(options.policy);
+  const trusted = options.vkey === undefined ? keysOf(policy) : parseTrust(options.vkey);
+  const verification = new Verification(trusted, policy, options);
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 18 }) : source;
   await verification.run(input);
   return verification.report();
+}
+
+/** Undefined: the policy names no log. @throws MalformedPolicy */
+function keysOf(policy: Policy | undefined): readonly TrustedKey[] | undefined {
+  if (policy === undefined || policy.logs.length === 0) return undefined;
+  if (new Set(policy.logs.map(({ verifier }) => verifier.name)).size > 1)
+    throw new MalformedPolicy('the policy names logs of several names: give the key of the one that is meant');
+  return policy.logs.map(({ verifier }) => ({ verifier }));
 }
 
 class Verification {
@@ -92,9 +115,13 @@ class Verification {
   private bytes = 0;
   private description: ExportDescription | undefined;
   private notes: BundleNotes | undefined;
+  private timestamp: TimestampReport | undefined;
+  private witnesses: WitnessReport = { quorum: 'unchecked', size: null, cosignatures: [] };
+  private rootSize = '';
 
   constructor(
     private readonly trusted: readonly TrustedKey[] | undefined,
+    private readonly policy: Policy | undefined,
     private readonly options: VerifyOptions,
   ) {
     this.previous = options.previousNotes ?? [];
@@ -123,11 +150,28 @@ class Verification {
     const second = description.format === BUNDLE_FORMAT;
     if (second) this.readPolicy(description, await this.small(await members.take('data/trust.policy')));
     const where = { file: 'data/root-checkpoint', tree: 'root' };
-    const rootNote = notes.open(await this.small(await members.take(where.file)), 'root', where);
+    const root = await this.small(await members.take(where.file));
+    const rootNote = notes.open(root, 'root', where);
+    this.rootSize = String(rootNote?.size ?? '');
     if (second) this.continueRoot(notes, rootNote, readRootConsistency(await this.small(await members.take('data/root-consistency.json'))));
+    await this.evidence(members, notes, root, rootNote);
     for (const tree of description.trees) await this.tree(members, notes, rootNote, tree);
     await this.manifests(members, notes, second, rootNote?.size ?? 0n);
     await members.end();
+  }
+
+  /** What others say of the root tree: witnesses, and an authority about the time. */
+  private async evidence(members: Members, notes: BundleNotes, root: Buffer, rootNote: CheckpointNote | undefined): Promise<void> {
+    const common = { findings: this.findings, notes, rootNote };
+    const cosigned = await members.takeIf(ROOT_COSIGNED);
+    const carried = cosigned === undefined ? null : readRootCosigned(await this.small(cosigned));
+    this.witnesses = checkWitnesses(common, { root, carried }, this.policy);
+    const stamped = await members.takeIf(TIMESTAMP_ABOUT);
+    if (stamped === undefined) return;
+    const about = readTimestampAbout(await this.small(stamped));
+    const note = await this.small(await members.take(TIMESTAMP_NOTE));
+    const token = await this.small(await members.take(TIMESTAMP_TOKEN));
+    this.timestamp = checkTimestamp(common, { about, note, token });
   }
 
   /** `tagged`: files outside data/ have a manifest too. */
@@ -181,10 +225,6 @@ class Verification {
 
   report(): BundleReport {
     const { description, findings } = this;
-    const notShown = ['that every record reached the log: compare the counts with the producers'];
-    if (this.trusted === undefined) notShown.push('whose key this is: give the key that you were handed by another way');
-    if (description?.filter?.kind === 'time') notShown.push('that the log’s own times never ran backwards outside what is shown');
-    if (this.previous.length === 0) notShown.push('that no other history was shown to others: give the note that you kept from earlier');
     return {
       ok: findings.total === 0,
       exitCode: findings.exitCode,
@@ -195,11 +235,33 @@ class Verification {
       vkey: this.notes?.keys[0]?.verifier.vkey ?? null,
       keyTrusted: this.trusted === undefined ? 'from-the-bundle' : 'given',
       filter: description?.filter ?? null,
+      timestamp: this.timestamp ?? null,
+      witnesses: this.witnesses,
       trees: this.reports,
       bytes: this.bytes,
+      manifestSha256: this.hashes.get(MANIFEST) ?? null,
       verifier: this.hashes.get(VERIFIER) ?? null,
-      notShown,
+      notShown: this.notShown(),
     };
+  }
+
+  private notShown(): readonly string[] {
+    const { description, timestamp, witnesses, rootSize } = this;
+    const notShown = ['that every record reached the log: compare the counts with the producers'];
+    if (this.trusted === undefined) notShown.push('whose key this is: give the key that you were handed by another way');
+    if (description?.filter?.kind === 'time') notShown.push('that the log’s own times never ran backwards outside what is shown');
+    if (witnesses.quorum === 'unchecked' && witnesses.cosignatures.length > 0)
+      notShown.push('whether the cosignatures are of witnesses that you trust: give your own policy');
+    if (witnesses.quorum === 'reached' && witnesses.size !== rootSize)
+      notShown.push(`that witnesses saw what the root tree got after size ${witnesses.size}: it had no quorum yet`);
+    if (witnesses.quorum !== 'reached' && this.previous.length === 0)
+      notShown.push('that no other history was shown to others: give the note that you kept from earlier');
+    if (timestamp?.signature === 'not-checked')
+      notShown.push(
+        'that the timestamp is signed at all: its certificate is not in it, or its algorithm is not known here; OpenSSL can say',
+      );
+    if (timestamp !== undefined) notShown.push(`that the timestamp is of an authority that you trust: ${OPENSSL}`);
+    return notShown;
   }
 
   private async *counted(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -245,6 +307,8 @@ class Verification {
     comparePrevious({ findings: this.findings, notes, tree: 'root', note: rootNote, carried, given, roots: new Map(), where });
   }
 }
+
+const OPENSSL = `openssl ts -verify -in ${TIMESTAMP_TOKEN} -data ${TIMESTAMP_NOTE} -CAfile <its certificates>`;
 
 /** A bundle's members in the order in which they must stand; one is read ahead, since the number of entries files is not announced. */
 class Members {

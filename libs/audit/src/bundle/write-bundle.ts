@@ -10,16 +10,22 @@ import {
   MANIFEST,
   manifestStatement,
   plainPolicy,
+  ROOT_COSIGNED,
   TAG_MANIFEST,
+  TIMESTAMP_ABOUT,
+  TIMESTAMP_NOTE,
+  TIMESTAMP_TOKEN,
   VERIFIER,
   type ConsistencyWith,
   type ExportDescription,
   type ExportedTree,
+  type TimestampAbout,
   type TreeProof,
 } from './bundle-format.js';
 import type { RecordBodies } from './bodies.js';
 import type { ExportPart, ExportPlan } from './plan-export.js';
 import { MemberSink, sha256 } from './member-sink.js';
+import type { RootEvidence } from './root-evidence.js';
 import type { WrittenMember } from './part-file.js';
 import { TAR_END } from './tar.js';
 import { continuation, leafAt, proofOf } from './tree-proof.js';
@@ -40,6 +46,8 @@ export interface BundleOptions {
   readonly policy?: string;
   /** The root tree's note of the plan with cosignatures below; default: the note alone. */
   readonly rootNote?: string;
+  /** What others say of earlier notes of the root tree; default: nothing. */
+  readonly evidence?: RootEvidence;
   /** The verifier as one file that needs only Node: goes along; default: none. */
   readonly verifier?: Buffer;
   /** Files that lie whole in the archive already, which `write` goes on with; default: none. */
@@ -55,10 +63,10 @@ export interface BundleOptions {
 }
 
 /**
- * Writes a bundle in one pass; memory is one page of leaves and one entries file.
+ * Writes a bundle in one pass; memory is one page of leaves and one entries file. Answers the SHA-256 (hex) of its manifest, by which it is named.
  * @throws PartDiffers when what was written already is not its beginning
  */
-export async function writeBundle(options: BundleOptions): Promise<void> {
+export async function writeBundle(options: BundleOptions): Promise<{ readonly manifestSha256: string }> {
   const { store, logId, signer, plan } = options;
   const { filter } = plan;
   const sink = new MemberSink(options.write, options.written, options.entriesBytes);
@@ -69,6 +77,7 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
   await sink.write('data/trust.policy', Buffer.from(options.policy ?? plainPolicy(description.vkey, description.trust)));
   await sink.write('data/root-checkpoint', Buffer.from(options.rootNote ?? plan.root.note));
   await sink.write('data/root-consistency.json', json({ previous: await continuation(store, plan.root, plan.rootPrevious) }));
+  await writeEvidence(sink, options);
   let leaves = 0;
   const written = (more: number): Promise<void> | void => options.progress?.((leaves += more));
   for (const part of plan.parts) {
@@ -82,9 +91,21 @@ export async function writeBundle(options: BundleOptions): Promise<void> {
   await sink.write(MANIFEST, manifest);
   const tagManifest = sink.manifest('tags');
   await sink.write(TAG_MANIFEST, tagManifest);
-  const statement = manifestStatement(signer.name, sha256(manifest), sha256(tagManifest));
+  const manifestSha256 = sha256(manifest);
+  const statement = manifestStatement(signer.name, manifestSha256, sha256(tagManifest));
   await sink.write('MANIFEST.note', Buffer.from(signNote(statement, ...signers)));
   await options.write(TAR_END);
+  return { manifestSha256 };
+}
+
+async function writeEvidence(sink: MemberSink, { store, plan, evidence }: BundleOptions): Promise<void> {
+  const { cosigned, timestamp } = evidence ?? {};
+  if (cosigned !== undefined) await sink.write(ROOT_COSIGNED, json(await continuation(store, plan.root, cosigned)));
+  if (timestamp === undefined) return;
+  const hashes = (await continuation(store, plan.root, timestamp))?.hashes ?? [];
+  await sink.write(TIMESTAMP_ABOUT, json({ authority: timestamp.authority, hashes }));
+  await sink.write(TIMESTAMP_NOTE, Buffer.from(timestamp.note));
+  await sink.write(TIMESTAMP_TOKEN, timestamp.response);
 }
 
 async function describe({ store, logId, signer, id, createdAt, plan, bodies }: BundleOptions): Promise<ExportDescription> {
@@ -117,6 +138,7 @@ async function lastLeafOf(store: AuditStore, { log, from, to }: ExportPart): Pro
   return to === from ? null : leafHash(await leafAt(store, log, to - 1n)).toString('base64');
 }
 
-function json(value: ExportDescription | TreeProof | { readonly previous: ConsistencyWith | null }): Buffer {
+type Written = ExportDescription | TreeProof | TimestampAbout | ConsistencyWith | null | { readonly previous: ConsistencyWith | null };
+function json(value: Written): Buffer {
   return Buffer.from(`${canonicalJson(value)}\n`);
 }

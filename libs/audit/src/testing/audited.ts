@@ -1,6 +1,7 @@
 import { Auditor } from '../auditor.js';
 import type { AuditStore } from '../audit-store.js';
 import type { RecordBodies } from '../bundle/bodies.js';
+import type { RootEvidence } from '../bundle/root-evidence.js';
 import { planExport, writeBundle, type PlanOptions } from '../bundle/write-bundle.js';
 import type { ExportRange } from '../export-job.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
@@ -92,6 +93,8 @@ export async function bundleOf(
     createdAt?: number;
     verifier?: Buffer;
     bodies?: RecordBodies;
+    rootNote?: string;
+    evidence?: RootEvidence;
   } = {},
 ): Promise<Buffer> {
   const { signer = testSigner, more = {}, createdAt = 1_800_000_000_000 } = options;
@@ -109,6 +112,8 @@ export async function bundleOf(
     createdAt,
     plan,
     ...(options.bodies === undefined ? {} : { bodies: options.bodies }),
+    ...(options.rootNote === undefined ? {} : { rootNote: options.rootNote }),
+    ...(options.evidence === undefined ? {} : { evidence: options.evidence }),
     ...(options.verifier === undefined ? {} : { verifier: options.verifier }),
     write: (bytes) => {
       parts.push(Buffer.from(bytes));

@@ -9,7 +9,13 @@ import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { systemClock, systemIds } from '#lib/platform';
 import { describeWith } from '../../../../test/support/requirement.js';
-import { audited } from '../testing/audited.js';
+import { MalformedDer } from '../bundle/der.js';
+import type { RootEvidence } from '../bundle/root-evidence.js';
+import { readTimestampToken, type TimestampToken } from '../bundle/timestamp-token.js';
+import { verifyBundle, type BundleReport } from '../bundle/verify-bundle.js';
+import { audited, bundleOf, streamed, testSigner } from '../testing/audited.js';
+import { pack, unpack, withManifest } from '../testing/tampering.js';
+import { signCheckpointNote, treeSize } from '../tlog/index.js';
 import { readTimestamp, TIMESTAMP_QUERY, TIMESTAMP_REPLY, timestampRequest, TimestampRefused } from './timestamp.js';
 import { Timestamper, type KeptTimestamp } from './timestamper.js';
 
@@ -24,6 +30,23 @@ default_policy = 1.2.3.4.1
 digests = sha256
 accuracy = secs:1
 ess_cert_id_alg = sha256
+`;
+
+const CA_CONFIG = `
+[ca]
+default_ca = own
+[own]
+database = DIR/index
+rand_serial = yes
+new_certs_dir = DIR
+default_md = sha256
+policy = any
+x509_extensions = stamps
+[any]
+organizationName = optional
+commonName = supplied
+[stamps]
+extendedKeyUsage = critical,timeStamping
 `;
 
 describeWith('openssl', openssl, 'OpenSSL is not here', 'timestamps by an authority made with openssl', () => {
@@ -129,6 +152,138 @@ describeWith('openssl', openssl, 'OpenSSL is not here', 'timestamps by an author
       }),
       { numRuns: 500 },
     );
+  });
+
+  describe('in a bundle', () => {
+    const log = audited(8);
+    let evidence: RootEvidence & { readonly timestamp: NonNullable<RootEvidence['timestamp']> };
+    let later: bigint;
+    const verify = (bundle: Buffer): Promise<BundleReport> => verifyBundle(streamed(bundle), { vkey: testSigner.verifier.vkey });
+    beforeAll(async () => {
+      await log.round(4);
+      const stamped = await log.store.latestNote('root', log.logId);
+      const note = stamped?.note ?? '';
+      const response = await answered(timestampRequest(Buffer.from(note), randomBytes(16)));
+      evidence = { timestamp: { size: stamped?.size ?? 0n, note, authority: url, response } };
+      await log.round(4);
+      later = (await log.store.latestNote('root', log.logId))?.size ?? 0n;
+      expect(later).toBeGreaterThan(evidence.timestamp.size);
+    });
+
+    it('are of a note that its root tree continues; OpenSSL verifies the files as they lie there', async () => {
+      const bundle = await bundleOf(log, { evidence });
+      const report = await verify(bundle);
+      expect([report.exitCode, report.findings]).toEqual([0, []]);
+      expect(report.timestamp).toMatchObject({
+        authority: url,
+        size: String(evidence.timestamp.size),
+        signer: 'CN=Test authority',
+        signature: 'verified',
+      });
+      expect(Math.abs((report.timestamp?.stampedAt ?? 0) - systemClock.now())).toBeLessThan(60_000);
+      expect(report.notShown.join()).toContain('openssl ts -verify -in data/timestamp.tsr -data data/timestamp.note');
+      for (const { name, content } of (await unpack(bundle)).filter(({ name: one }) => one.startsWith('data/timestamp.')))
+        await writeFile(file(path.basename(name)), content);
+      const args = ['ts', '-verify', '-in', file('timestamp.tsr'), '-data', file('timestamp.note'), '-CAfile', file('tsa.pem')];
+      expect((await run('openssl', args)).stdout + '').toContain('Verification: OK');
+      expect((await verify(await bundleOf(log))).timestamp).toBeNull();
+    });
+
+    it('that are about another note, not signed so, cut short or of another history are named, whoever signs the manifest', async () => {
+      const files = await unpack(await bundleOf(log, { evidence }));
+      const replaced = (name: string, content: Buffer | string): Promise<BundleReport> =>
+        verify(
+          pack(
+            withManifest(
+              files.map((one) => (one.name === name ? { name, content: Buffer.from(content) } : one)),
+              testSigner,
+            ),
+          ),
+        );
+      const token = 'data/timestamp.tsr';
+      const other = await replaced(token, await answered(timestampRequest(Buffer.from('another note\n'), randomBytes(16))));
+      expect([other.exitCode, other.findings[0]?.message]).toEqual([24, expect.stringContaining('about other bytes')]);
+      const { response } = evidence.timestamp;
+      // The imprint stands in the token once; the signature is its end.
+      const signature = Buffer.from(response);
+      signature[response.length - 3]! ^= 1;
+      const forged = await replaced(token, signature);
+      expect(forged).toMatchObject({ exitCode: 24, timestamp: { signature: 'wrong' } });
+      const time = response.indexOf(Buffer.from('0Z').subarray(1), response.indexOf(Buffer.from([0x18, 0x0f, 0x32, 0x30])));
+      const earlier = Buffer.from(response);
+      earlier[time - 1] = earlier[time - 1] === 0x30 ? 0x31 : 0x30;
+      expect(await replaced(token, earlier)).toMatchObject({ exitCode: 24, timestamp: { signature: 'wrong' } });
+      for (const bytes of [response.subarray(0, -1), Buffer.alloc(0), await answered(Buffer.from('no request'))])
+        expect(await replaced(token, bytes)).toMatchObject({ exitCode: 24, timestamp: null });
+      const origin = evidence.timestamp.note.slice(0, evidence.timestamp.note.indexOf('\n'));
+      const lie = signCheckpointNote({ origin, size: treeSize(2n), root: Buffer.alloc(32, 1) }, testSigner);
+      expect((await replaced('data/timestamp.note', lie)).findings.map(({ kind }) => kind)).toEqual(['FORK', 'TIMESTAMP']);
+      expect((await replaced('data/timestamp.json', JSON.stringify({ authority: url, hashes: [] }))).exitCode).toBe(15);
+    });
+
+    it('never end the verifier, whatever their bytes are', () => {
+      const { response } = evidence.timestamp;
+      fc.assert(
+        fc.property(fc.nat(response.length - 1), fc.integer({ min: 1, max: 255 }), fc.nat(response.length), (at, mask, end) => {
+          const changed = Buffer.from(response);
+          changed[at]! ^= mask;
+          for (const garbled of [changed, response.subarray(0, end === response.length ? 0 : end)])
+            try {
+              const { signature, stampedAt } = readTimestampToken(garbled);
+              expect([signature === 'wrong' || garbled === changed, Number.isSafeInteger(stampedAt)]).toEqual([true, true]);
+            } catch (error) {
+              expect(error).toBeInstanceOf(MalformedDer);
+            }
+        }),
+        { numRuns: 500 },
+      );
+    });
+  });
+
+  it('of authorities with other algorithms verify too, and one that was out of date is not good', async () => {
+    const note = Buffer.from('a signed note\n');
+    const subject = ['-nodes', '-subj', '/O=Time/CN=Other', '-keyout', file('o.key')];
+    await writeFile(file('ca.cnf'), CA_CONFIG.replaceAll('DIR', base));
+    await writeFile(file('index'), '');
+    const signed = async (): Promise<TimestampToken> => {
+      await writeFile(file('o.tsq'), timestampRequest(note, randomBytes(8)));
+      const made = [
+        'ts',
+        '-reply',
+        '-config',
+        file('ts.cnf'),
+        '-section',
+        'ts',
+        '-sha384',
+        '-queryfile',
+        file('o.tsq'),
+        '-out',
+        file('o.tsr'),
+      ];
+      await run('openssl', [...made, '-inkey', file('o.key'), '-signer', file('o.pem')]);
+      return readTimestampToken(await readFile(file('o.tsr')));
+    };
+    for (const key of [
+      ['-newkey', 'rsa:2048'],
+      ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+    ]) {
+      await run('openssl', [
+        'req',
+        '-x509',
+        ...key,
+        ...subject,
+        '-addext',
+        'extendedKeyUsage=critical,timeStamping',
+        '-out',
+        file('o.pem'),
+      ]);
+      expect(await signed()).toMatchObject({ signature: 'verified', unfit: null, digest: 'sha256', signer: 'CN=Other, O=Time' });
+    }
+    await run('openssl', ['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', ...subject, '-out', file('o.csr')]);
+    const old = ['-startdate', '20200101000000Z', '-enddate', '20210101000000Z'];
+    const by = ['ca', '-selfsign', '-batch', '-notext', '-config', file('ca.cnf'), '-keyfile', file('o.key')];
+    await run('openssl', [...by, ...old, '-in', file('o.csr'), '-out', file('o.pem')]);
+    expect(await signed()).toMatchObject({ signature: 'verified', unfit: expect.stringContaining('not valid at the time') as string });
   });
 
   it('are had once per interval on the newest root note, and verify offline with openssl', async () => {
