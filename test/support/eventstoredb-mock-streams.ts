@@ -86,7 +86,7 @@ export class MockStreams {
   }
 
   /** As an operator sets it, by an event in the metadata stream. */
-  setMetadata(name: string, metadata: { readonly $tb?: number; readonly $maxCount?: number; readonly $maxAge?: number }): void {
+  setMetadata(name: string, metadata: Readonly<Record<string, unknown>>): void {
     const data = Buffer.from(JSON.stringify(metadata));
     const event = { id: randomUUID(), type: '$metadata', contentType: 'application/json', data, metadata: new Uint8Array() };
     this.append(`$$${name}`, { kind: 'any' }, [event]);
@@ -105,7 +105,7 @@ export class MockStreams {
     this.stream(name).events.length = events;
   }
 
-  private metadata(name: string): { readonly $tb?: number; readonly $maxCount?: number } {
+  metadata(name: string): { readonly $tb?: number; readonly $maxCount?: number } {
     const newest = name.startsWith('$$') ? undefined : this.byName.get(`$$${name}`)?.events.at(-1);
     return newest === undefined ? {} : (JSON.parse(Buffer.from(newest.data).toString('utf8')) as { $tb?: number });
   }

@@ -126,9 +126,8 @@ export function describeForgetting({ log, reopen }: Forgetting): void {
       { from: 0, before: 150, reading: { upTo: 400 } },
       { from: 150, before: 300, reading: {} },
     ]) {
-      const reader = log()
-        .read(0, from, { ...reading, maxRecords: 3 })
-        [Symbol.asyncIterator]();
+      const pages = log().read(0, from, { ...reading, maxRecords: 3 });
+      const reader = pages[Symbol.asyncIterator]();
       const seen = (await reader.next()).value?.records.map(textOf) ?? [];
       await log().forget(0, before);
       try {
@@ -161,17 +160,17 @@ export function describeForgetting({ log, reopen }: Forgetting): void {
     const [batches, size] = [30, 4];
     const total = batches * size;
     const reader = follow(log().read(0, 0, { upTo: total, maxRecords: 7 })[Symbol.asyncIterator]());
-    let appended = 0;
+    const written = { end: 0 };
     const writing = (async () => {
       for (let batch = 0; batch < batches; batch++) {
         expect(await log().append(0, numbered(batch * size, size))).toBe(batch * size);
-        appended = (batch + 1) * size;
+        written.end = (batch + 1) * size;
       }
     })();
     let begun = 0;
     const forgetting = async (handle: EventLog, behind: number): Promise<void> => {
-      while (appended < total) {
-        const before = Math.max(0, appended - behind);
+      while (written.end < total) {
+        const before = Math.max(0, written.end - behind);
         await handle.forget(0, before);
         const begin = await handle.begin(0);
         expect(begin).toBeGreaterThanOrEqual(before);

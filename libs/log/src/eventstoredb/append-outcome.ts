@@ -50,3 +50,10 @@ export function readFailure(error: unknown): LogUnavailable | LogDamaged {
   if (eventStoreErrorType(error) === 'stream-deleted') return new LogDamaged(`A stream of the log was deleted in EventStoreDB: ${text}`);
   return new LogUnavailable(`EventStoreDB cannot be read: ${text}`, { cause: error });
 }
+
+/** What a failed forgetting means: it may have happened, and may be asked for again. */
+export function forgetFailure(error: unknown): LogRefused | LogUnavailable | LogDamaged {
+  if (eventStoreErrorType(error) === 'access-denied')
+    return new LogRefused(`EventStoreDB does not let this user change the metadata of streams: ${errorText(error)}`, { cause: error });
+  return readFailure(error);
+}

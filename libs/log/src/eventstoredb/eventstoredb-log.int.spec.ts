@@ -4,7 +4,7 @@ import { startCutOffProxy } from '../../../../test/support/cut-off-proxy.js';
 import { startEventStoreDbMock, type EventStoreDbMock } from '../../../../test/support/eventstoredb-mock.js';
 import { describeWith } from '../../../../test/support/requirement.js';
 import { describeEventLog, readAll } from '../contract/event-log-contract.js';
-import { LogRefused, LogUnavailable, OutcomeUnknown, type EventLog, type StoredRecord } from '../event-log.js';
+import { LogRefused, LogUnavailable, OutcomeUnknown, RecordsForgotten, type EventLog, type StoredRecord } from '../event-log.js';
 import { PartitionCountDiffers } from '../postgres/log-identity.js';
 import { LogDamaged } from '../postgres/postgres-log.js';
 import { findEventStoreDbLog, openEventStoreDbLog } from './eventstoredb-log.js';
@@ -126,6 +126,32 @@ describe('on a mock of EventStoreDB', () => {
       await log.close();
     });
 
+    test('what Fabula forgot is not taken for damage, and what somebody cut beyond it is', async () => {
+      const prefix = randomUUID();
+      const stream = `${prefix}-decisions-0`;
+      const options = { url: mock.url, partitions: 1, prefix };
+      const log = await openEventStoreDbLog(options);
+      await log.append(0, [record('a'), record('b'), record('c')]);
+      const acl = { $acl: { $r: 'readers' } };
+      mock.streams.setMetadata(stream, acl);
+      // Two at once: neither undoes the other, nor what operators have set.
+      await Promise.all([log.forget(0, 1), log.forget(0, 3)]);
+      expect(mock.streams.metadata(stream)).toEqual({ ...acl, $tb: 2, 'fabula-begin': 3 });
+      await log.close();
+      const again = await openEventStoreDbLog(options);
+      expect([await again.begin(0), await again.end(0)]).toEqual([3, 3]);
+      // The server still has the last one, and no reader gets it.
+      expect(mock.streams.state(stream)).toMatchObject({ begin: 2, end: 3 });
+      await expect(readAll(again, 0, 2, 3)).rejects.toThrow(RecordsForgotten);
+      expect(await again.append(0, [record('d'), record('e')])).toBe(3);
+      expect(texts(await readAll(again, 0, 3, 5))).toEqual(['d', 'e']);
+      await again.close();
+      mock.streams.setMetadata(stream, { $tb: 4, 'fabula-begin': 3 });
+      await expect(openEventStoreDbLog(options)).rejects.toThrow(/set to lose records \(\$tb = 4\)/);
+      mock.streams.setMetadata(stream, { $tb: 2, 'fabula-begin': 'x' });
+      await expect(openEventStoreDbLog(options)).rejects.toThrow(/names no offset as its fabula-begin: x/);
+    });
+
     test('a stream put back to an older state is told from one that grew', async () => {
       const prefix = randomUUID();
       const log = await openEventStoreDbLog({ url: mock.url, partitions: 1, prefix });
@@ -211,6 +237,11 @@ describe('on a mock of EventStoreDB', () => {
       mock.allowWrites(false);
       await expect(log.append(0, [record('0')])).rejects.toThrow(LogRefused);
       mock.allowWrites(true);
+      await log.append(0, [record('0')]);
+      mock.allowWrites(false);
+      await expect(log.forget(0, 1)).rejects.toThrow(LogRefused);
+      mock.allowWrites(true);
+      expect(await log.begin(0)).toBe(0);
       await log.close();
     });
   });

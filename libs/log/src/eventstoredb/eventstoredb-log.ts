@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { assertPartition, refuseOverLimits } from '../append-limits.js';
+import { assertForgettable, assertPartition, refuseOverLimits } from '../append-limits.js';
 import {
-  LogRefused,
   LogUnavailable,
   MAX_BATCH_RECORDS,
+  RecordsForgotten,
   type Batch,
   type EventLog,
   type LogId,
@@ -12,10 +12,11 @@ import {
   type ReadOptions,
 } from '../event-log.js';
 import { LogDamaged } from '../postgres/postgres-log.js';
-import { actualEnd, appendFailure, readFailure } from './append-outcome.js';
+import { actualEnd, appendFailure, forgetFailure, readFailure } from './append-outcome.js';
 import { collect, EventFlow } from './event-flow.js';
 import type { EventStoreClient } from './event-store-client.js';
 import { auditStreams, openIdentity, readIdentity, streamNames, type StreamNames } from './log-identity.js';
+import { readBounds, writeBegin } from './stream-bounds.js';
 import { toEvent } from './stored-event.js';
 
 export interface EventStoreDbLogOptions {
@@ -119,6 +120,8 @@ class EventStoreDbLog implements EventLog {
       const asked = follow ? Infinity : next + Math.min(upTo - next, RANGE);
       const flow = this.flow(partition, next, asked);
       try {
+        // Asked while the first records are on their way: the last record of a stream is shown even when it was forgotten.
+        await this.refuseForgotten(partition, next);
         while (next < upTo) {
           const records = await flow.page(Math.min(maxRecords, upTo - next), signal);
           if (isAborted(signal)) return;
@@ -126,6 +129,10 @@ class EventStoreDbLog implements EventLog {
           next += records.length;
           yield { partition, records };
         }
+      } catch (error) {
+        // A hole, where they were forgotten meanwhile.
+        if (error instanceof LogDamaged) await this.refuseForgotten(partition, next);
+        throw error;
       } finally {
         this.flows.delete(flow);
         flow.cancel();
@@ -155,12 +162,30 @@ class EventStoreDbLog implements EventLog {
 
   async begin(partition: number): Promise<Offset> {
     assertPartition(this.partitions, partition);
-    return 0;
+    this.refuseWhenClosed();
+    try {
+      return (await readBounds(this.client, this.streams.partition(partition), this.deadlineMs)).begin;
+    } catch (error) {
+      throw readFailure(error);
+    }
   }
 
-  async forget(partition: number, _before: Offset): Promise<void> {
-    assertPartition(this.partitions, partition);
-    throw new LogRefused('This log cannot forget yet.');
+  /** The server hides what comes before at once, all but the last event of a stream; a scavenge frees the space. */
+  async forget(partition: number, before: Offset): Promise<void> {
+    const end = await this.end(partition);
+    assertForgettable(partition, before, end);
+    const stream = this.streams.partition(partition);
+    for (let tries = 0; tries < MOST_GUESSES; tries++) {
+      this.refuseWhenClosed();
+      try {
+        const bounds = await readBounds(this.client, stream, this.deadlineMs);
+        if (bounds.begin >= before) return;
+        if (await writeBegin(this.client, stream, bounds, { before, end }, this.deadlineMs)) return;
+      } catch (error) {
+        throw forgetFailure(error);
+      }
+    }
+    throw new LogUnavailable(`Others changed the metadata of ${stream} ${MOST_GUESSES} times while it was to forget.`);
   }
 
   async id(): Promise<LogId> {
@@ -213,6 +238,11 @@ class EventStoreDbLog implements EventLog {
     const flow = new EventFlow(source, stream, from);
     this.flows.add(flow);
     return flow;
+  }
+
+  private async refuseForgotten(partition: number, from: Offset): Promise<void> {
+    const begin = await this.begin(partition);
+    if (from < begin) throw new RecordsForgotten(partition, from, begin);
   }
 
   /** A stream never gets shorter, unless somebody deleted it or put an older backup in its place. */

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { JSONEventType, ResolvedEvent } from '@eventstore/db-client';
+import type { JSONEventType } from '@eventstore/db-client';
 import type { LogId } from '../event-log.js';
 import { PartitionCountDiffers } from '../postgres/log-identity.js';
 import { LogDamaged } from '../postgres/postgres-log.js';
 import { actualEnd } from './append-outcome.js';
 import type { EventStoreClient } from './event-store-client.js';
 import { collect } from './event-flow.js';
+import { readBounds } from './stream-bounds.js';
 
 type LogCreated = JSONEventType<'fabula-log-created', { readonly id: string; readonly partitions: number }>;
 
@@ -83,7 +84,7 @@ async function create(
 const AUDITED_AT_ONCE = 16;
 
 /**
- * A stream that forgets its beginning, or was deleted, is no log of record. Said at start, before a reader finds the hole.
+ * A stream that loses its beginning, unless Fabula forgot that, or was deleted, is no log of record. Said at start, before a reader finds the hole.
  * @throws LogDamaged naming the stream and what to take off
  */
 export async function auditStreams(client: EventStoreClient, names: readonly string[], deadlineMs: number): Promise<void> {
@@ -95,9 +96,7 @@ export async function auditStreams(client: EventStoreClient, names: readonly str
 }
 
 async function audit(client: EventStoreClient, name: string, deadlineMs: number): Promise<void> {
-  const newest = { fromRevision: 'end', direction: 'backwards', maxCount: 1, requiresLeader: true } as const;
-  const [metadata] = await collect(client.readStream(`$$${name}`, newest), deadlineMs);
-  const limits = limitsOf(metadata);
+  const { limits, begin } = await readBounds(client, name, deadlineMs);
   if (limits.length > 0)
     throw new LogDamaged(
       `The stream ${name} is set to lose records (${limits.join(', ')}): take that off its metadata stream $$${name}. ` +
@@ -106,16 +105,8 @@ async function audit(client: EventStoreClient, name: string, deadlineMs: number)
   const oldest = { fromRevision: 'start', maxCount: 1, requiresLeader: true } as const;
   const [first] = await collect(client.readStream(name, oldest), deadlineMs);
   const revision = first?.event?.revision ?? 0n;
-  if (revision !== 0n)
+  if (revision > BigInt(begin))
     throw new LogDamaged(
       `The stream ${name} begins at revision ${revision}: what came before is gone. Restore EventStoreDB from a backup.`,
     );
-}
-
-function limitsOf(metadata: ResolvedEvent | undefined): string[] {
-  const data = metadata?.event?.data;
-  if (typeof data !== 'object' || data === null) return [];
-  return Object.entries(data)
-    .filter(([name]) => name === '$maxCount' || name === '$maxAge' || name === '$tb')
-    .map(([name, value]) => `${name} = ${String(value)}`);
 }

@@ -3,7 +3,7 @@ import { freePort } from '#lib/platform';
 import { startCutOffProxy } from '../../../../test/support/cut-off-proxy.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { describeEventLog, readAll } from '../contract/event-log-contract.js';
-import { LogRefused, LogUnavailable, OutcomeUnknown, type EventLog } from '../event-log.js';
+import { LogRefused, LogUnavailable, OutcomeUnknown, RecordsForgotten, type EventLog } from '../event-log.js';
 import { LogNotMigrated, NotDurable, PartitionCountDiffers } from './log-identity.js';
 import { LogDamaged, openPostgresLog, PAGE } from './postgres-log.js';
 
@@ -180,6 +180,63 @@ describe('an append that fails', () => {
   });
 });
 
+describe('forgetting in a Postgres log', () => {
+  let home: TestDatabase;
+  let log: EventLog;
+  beforeAll(async () => {
+    home = await database();
+    log = await openPostgresLog({ pool: home.pool, partitions: 2 });
+  });
+  afterAll(() => log.close());
+  const stored = async () => (await home.pool.query('select from fabula.log_records')).rowCount;
+
+  test('deletes the rows, in as many transactions as it takes; cut off, it has gone some way and goes on', async () => {
+    const batch = Array.from({ length: 1000 }, () => ({ key: 'k', value: Buffer.alloc(1) }));
+    for (let count = 0; count < 12; count++) await log.append(0, batch);
+    await log.append(1, records('other'));
+    // Only so much at once: the third transaction meets somebody who changes its last row, and gives up.
+    const hasty = await openPostgresLog({
+      pool: poolOf({ connectionString: home.url, options: '-c lock_timeout=20ms' }),
+      partitions: 2,
+    });
+    const holder = new Client({ connectionString: home.url });
+    await holder.connect();
+    await holder.query('begin');
+    await holder.query('update fabula.log_records set time = time where partition = 0 and "offset" = 10500');
+    await expect(hasty.forget(0, 11_000)).rejects.toThrow(LogUnavailable);
+    await holder.end();
+    expect([await hasty.begin(0), await stored()]).toEqual([10_000, 2_001]);
+    await hasty.forget(0, 11_000);
+    expect([await log.begin(0), await log.end(0), await stored()]).toEqual([11_000, 12_000, 1_001]);
+    await hasty.close();
+  });
+
+  test('is refused to a role that may not, and leaves all as it was', async () => {
+    const pool = poolOf({ connectionString: home.url, max: 1 });
+    const bound = await openPostgresLog({ pool, partitions: 2 });
+    await pool.query('set role fabula_engine');
+    await expect(bound.forget(1, 1)).rejects.toThrow(LogRefused);
+    await pool.query('set role fabula_compliance');
+    expect([await bound.begin(1), await stored()]).toEqual([0, 1_001]);
+    await bound.forget(1, 1);
+    expect([await bound.begin(1), await stored()]).toEqual([1, 1_000]);
+    await bound.close();
+  });
+
+  test('means nothing to another log that is made in the same database', async () => {
+    await home.pool.query('truncate fabula.log_records, fabula.log_partitions, fabula.log_identity');
+    const other = await openPostgresLog({ pool: poolOf({ connectionString: home.url }), partitions: 2 });
+    expect(await other.append(0, records('a'))).toBe(0);
+    expect([await other.begin(0), (await readAll(other, 0, 0, 1)).length]).toEqual([0, 1]);
+    await other.close();
+  });
+
+  test('is unknown to the database of an earlier release: its log begins at 0', async () => {
+    await home.pool.query('drop table fabula.log_begins');
+    expect(await log.begin(0)).toBe(0);
+  });
+});
+
 describe('reading a Postgres log', () => {
   let home: TestDatabase;
   let log: EventLog;
@@ -216,6 +273,17 @@ describe('reading a Postgres log', () => {
     await home.pool.query('delete from fabula.log_records where "offset" = 1');
     await expect(readAll(log, 0, 0, 3)).rejects.toThrow(LogDamaged);
     await expect(readAll(log, 0, 1, 2)).rejects.toThrow(LogDamaged);
+  });
+
+  test('tells a hole from what was forgotten, on either side of where the partition begins', async () => {
+    await log.append(0, records('a', 'b', 'c', 'd', 'e'));
+    await log.forget(0, 2);
+    await home.pool.query('delete from fabula.log_records where "offset" = 2');
+    await expect(readAll(log, 0, 2, 5)).rejects.toThrow(LogDamaged);
+    await expect(readAll(log, 0, 1, 5)).rejects.toThrow(RecordsForgotten);
+    await home.pool.query('delete from fabula.log_records');
+    await expect(readAll(log, 0, 4, 5)).rejects.toThrow(LogDamaged);
+    await expect(readAll(log, 0, 1, 5)).rejects.toThrow(RecordsForgotten);
   });
 
   test('reads the page by its range of the primary key and nothing else, however long the log is', async () => {
