@@ -7,7 +7,6 @@ import { runMigrations } from '../../../migrations/index.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { describePseudonymTable } from './contract/pseudonym-table-contract.js';
 import { describeSubjectKeyStore } from './contract/subject-key-store-contract.js';
-import { Eraser } from './eraser.js';
 import { FileKeyEncryption } from './file-key-encryption.js';
 import { ForgottenFollower } from './forgotten-follower.js';
 import { KekMissing, WrapBroken } from './key-encryption.js';
@@ -128,92 +127,6 @@ describe('a rotation of the key-encryption key', () => {
     await expect(rotation.rotate({ from: 'kek-three', to: 'kek-two' }, never)).rejects.toThrow(KekRotationRefused);
     expect(await files().ids()).toEqual(['kek-three']);
   });
-});
-
-describe('a process that dies', () => {
-  /** Counts what is asked of these objects, before and after each call, and dies at one of the counts. */
-  function dying(at: number): { readonly mortal: <T extends object>(target: T) => T; readonly lives: () => boolean } {
-    let count = 0;
-    const step = (): void => {
-      if (count++ === at) throw new Error('killed');
-    };
-    const mortal = <T extends object>(target: T): T =>
-      new Proxy(target, {
-        get(object, name) {
-          const value: unknown = Reflect.get(object, name);
-          if (typeof value !== 'function') return value;
-          return async (...given: unknown[]) => {
-            step();
-            const answer: unknown = await Reflect.apply(value, object, given);
-            // What a transaction does on its connection is one step, as Postgres makes it; a connection that nobody holds would be lost.
-            if (name !== 'connect') step();
-            return answer;
-          };
-        },
-      });
-    return { mortal, lives: () => count <= at };
-  }
-
-  it('anywhere in a rotation leaves every key usable, and the next one ends it', async () => {
-    const own = await createTestDatabase();
-    try {
-      const place = new FileKeyEncryption(path.join(folder, 'mortal'));
-      const ring = new Keyring(own.pool, place);
-      await ring.open();
-      const store = new PostgresSubjectKeys(own.pool, ring);
-      const sealer = new Sealer(store);
-      const person = await new PostgresPseudonyms(own.pool, () => ring.open()).findOrAdd('i', 'person', newPseudonym());
-      const names = new Map<string, Sealed>();
-      for (let n = 0; n < 3; n++) names.set(`r-${n}`, (await sealer.seal(`r-${n}`, `name ${n}`)).sealed);
-      const readable = async (): Promise<void> => {
-        for (const [subject, sealed] of names) expect(await sealer.unseal(subject, sealed)).toBe(`name ${subject.at(-1)}`);
-        const later = new Keyring(own.pool, place);
-        expect(await new PostgresPseudonyms(own.pool, () => later.open()).find('i', 'person')).toBe(person);
-      };
-      for (let at = 0; ; at++) {
-        const { mortal, lives } = dying(at);
-        const pool = mortal(own.pool);
-        const rotation = new KekRotation(pool, new Keyring(pool, mortal(place)));
-        const order = { from: await ring.currentId(), to: `kek-mortal-${at}` };
-        const first: unknown = await rotation.rotate(order, never).catch((error: unknown) => error);
-        await readable();
-        expect(await new KekRotation(own.pool, ring).rotate(order, never)).toMatchObject({ oldKeyDestroyed: true });
-        await readable();
-        expect(await place.ids()).toEqual([order.to]);
-        if (lives()) {
-          expect(first).toMatchObject({ oldKeyDestroyed: true });
-          expect(at).toBeGreaterThan(20);
-          return;
-        }
-      }
-    } finally {
-      await own.drop();
-    }
-  }, 60_000);
-
-  it('anywhere in an erasure has it done by the next one, with the same result', async () => {
-    for (let at = 0; ; at++) {
-      const { mortal, lives } = dying(at);
-      const subject = await pseudonyms().findOrAdd('i', `mortal ${at}`, newPseudonym());
-      const { sealed } = await new Sealer(keys()).seal(subject, 'a name');
-      const pool = mortal(database.pool);
-      const eraser = new Eraser(
-        new PostgresSubjectKeys(pool, keyring),
-        new PostgresPseudonyms(pool, () => keyring.open()),
-        () => undefined,
-      );
-      const first: unknown = await eraser.erase(subject).catch((error: unknown) => error);
-      const done = await new Eraser(keys(), pseudonyms(), () => undefined).erase(subject);
-      expect(done).toEqual({ subject, keysDestroyed: [sealed.kid], linksCut: 1 });
-      expect(await new Sealer(keys()).unseal(subject, sealed)).toBeNull();
-      expect(await pseudonyms().find('i', `mortal ${at}`)).toBeNull();
-      if (lives()) {
-        expect(first).toEqual(done);
-        expect(at).toBeGreaterThan(5);
-        return;
-      }
-    }
-  }, 60_000);
 });
 
 describe('who was forgotten by another process', () => {
