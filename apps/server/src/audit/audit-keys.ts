@@ -81,7 +81,7 @@ export class AuditKeys {
     if (signers.length > 0) return signers;
     throw new FabulaError(
       'CONFLICT',
-      "this process has another signing key than the auditors: order the export at one of those, or copy `audit-signing.key` from the first node's data directory",
+      "this process has another signing key than those that sign notes: order the export at one of those, or copy `audit-signing.key` from the first node's data directory",
     );
   }
 

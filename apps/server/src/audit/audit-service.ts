@@ -257,7 +257,7 @@ export class AuditService {
   }
 
   /**
-   * @throws FabulaError CONFLICT when this process has another key than the auditors: nobody could verify what it exports
+   * @throws FabulaError CONFLICT when this process has another key than those that sign: nobody could verify what it exports
    */
   async requestExport(ranges: Parameters<Exporter['request']>[0], requestedBy: string, wish: ExportWish): Promise<ExportJob> {
     await this.keys.signing();
