@@ -6,6 +6,7 @@ import {
   LogDamaged,
   NO_RELEASES,
   PositionBeyondEnd,
+  RecordsForgotten,
   type EventLog,
   type Releases,
   type StoredRecord,
@@ -112,7 +113,7 @@ export class Auditor {
         }
         if (signal.aborted) return;
         const message = errorText(error);
-        if (error instanceof LogDamaged) {
+        if (error instanceof LogDamaged || error instanceof RecordsForgotten) {
           this.report(partition, { state: 'stopped', problem: { code: 'LOG_DAMAGED', message } });
           return;
         }

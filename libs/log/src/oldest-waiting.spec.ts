@@ -72,6 +72,28 @@ describe('the lag of a role', () => {
     expect(asked.length).toBe(1_003);
   });
 
+  it('is the age of the first record that is left where the one that it would take was forgotten', async () => {
+    const { clock, timers, log, put } = bench();
+    const oldest = new OldestWaiting(log, clock, timers);
+    await put(2);
+    clock.time += HOUR_MS;
+    await put(1);
+    await log.forget(1, 2);
+    clock.time += 40;
+    expect([await oldest.lagMs(1, 0, 3), await oldest.lagMs(1, 1, 3), await oldest.lagMs(1, 2, 3)]).toEqual([40, 40, 40]);
+    await log.forget(1, 3);
+    const nothingLeft = oldest.lagMs(1, 0, 3);
+    for (let turns = 0; turns < 50; turns++) await Promise.resolve();
+    timers.runOut();
+    expect(await nothingLeft).toBe(0);
+    clock.time += 7;
+    const later = oldest.lagMs(1, 0, 3);
+    for (let turns = 0; turns < 50; turns++) await Promise.resolve();
+    timers.runOut();
+    expect(await later).toBe(7);
+    expect(timers.waiting()).toBe(0);
+  });
+
   it('is at least the time since it was first asked for while the log fails or shows nothing in time, and exact again afterwards', async () => {
     const { clock, timers, log, put } = bench();
     await put(2);

@@ -1,5 +1,5 @@
 import type { Clock, Timers } from '#lib/platform';
-import type { EventLog, Offset } from './event-log.js';
+import { RecordsForgotten, type EventLog, type Offset } from './event-log.js';
 
 /** How long the log may take to show one record, ms. */
 const WITHIN_MS = 1_000;
@@ -68,7 +68,9 @@ export class OldestWaiting {
         return time;
       }
       return undefined;
-    } catch {
+    } catch (error) {
+      // The role never gets there; what it misses is as old as the first record that is left, and grows older.
+      if (error instanceof RecordsForgotten) return await this.timeOf(partition, error.begin);
       // Whoever follows the log meets the same failure and says so; the lag is then only known to be so long at least.
       return undefined;
     } finally {

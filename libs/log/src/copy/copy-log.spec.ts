@@ -251,6 +251,34 @@ describe('a copy is refused', () => {
     expect(await code(copy(from, other))).toBe('NOT_EMPTY');
   });
 
+  test('when something of it was pruned, before or meanwhile; nothing says then that the copy is whole', async () => {
+    const from = await written(2, some);
+    for (const partition of [0, 1]) await from.forget(partition, await from.end(partition));
+    const meanwhile = memory(2, 'new-log');
+    const empty = memory(2, 'third-log');
+    expect(await code(copy(from, empty))).toBe('LOG_PRUNED');
+    expect([await empty.end(0), await empty.end(1)]).toEqual([0, 0]);
+    const late = await written(2, some);
+    const forgetting = Object.create(late) as EventLog;
+    forgetting.end = async (partition) => {
+      const end = await late.end(partition);
+      await late.forget(partition, end);
+      return end;
+    };
+    expect(await code(copy(forgetting, meanwhile))).toBe('LOG_PRUNED');
+    expect(JSON.stringify([...(await history(meanwhile)).values()])).not.toContain('LogCopyFinished');
+  });
+
+  test('into one that was pruned, which is no copy any more; a server takes that', async () => {
+    const from = await written(1, some);
+    const to = memory(1, 'new-log');
+    await copy(from, to);
+    await expect(refuseUnfinishedCopy(to)).resolves.toBeUndefined();
+    await to.forget(0, 1);
+    await expect(refuseUnfinishedCopy(to)).resolves.toBeUndefined();
+    expect(await code(copy(from, to))).toBe('NOT_EMPTY');
+  });
+
   test('when the old log is written to meanwhile, and then nothing says that the copy is whole', async () => {
     const from = await written(2, some);
     const to = memory(2, 'new-log');

@@ -1,6 +1,6 @@
 import { partitionOf } from '#lib/decision';
 import type { Clock, Ids, Timers } from '#lib/platform';
-import type { EventLog, LogId, Offset } from '../event-log.js';
+import { RecordsForgotten, type EventLog, type LogId, type Offset } from '../event-log.js';
 import { NO_RELEASES, type Releases } from '../releases.js';
 import { readSeal, type Seal } from './copy-state.js';
 import { HeadTally, PartitionPass, passesFor } from './head-tally.js';
@@ -50,7 +50,7 @@ export interface CopyReport {
   readonly headsDigest: string;
 }
 
-export type CopyProblem = 'SAME_LOG' | 'NOT_EMPTY' | 'LOG_GREW' | 'COPY_DIFFERS';
+export type CopyProblem = 'SAME_LOG' | 'LOG_PRUNED' | 'NOT_EMPTY' | 'LOG_GREW' | 'COPY_DIFFERS';
 
 /** The copy cannot be made, or is none. */
 export class CopyRefused extends Error {
@@ -63,6 +63,13 @@ export class CopyRefused extends Error {
   }
 }
 
+/** Every stream would have to begin with what nobody has any more: the bases are of the old log's offsets. */
+const pruned = (partition: number, begin: Offset): CopyRefused =>
+  new CopyRefused(
+    'LOG_PRUNED',
+    `Partition ${partition} begins at offset ${begin}, since what came before was pruned: a pruned log cannot be copied into another one.`,
+  );
+
 const MEMORY_BYTES = 512 * 1024 * 1024;
 
 /**
@@ -72,7 +79,12 @@ const MEMORY_BYTES = 512 * 1024 * 1024;
  * @throws CopyRefused, UnknownVerdict; what the logs throw; the signal's reason
  */
 export async function copyLog(options: CopyOptions): Promise<CopyReport> {
-  return new Copy(options, await options.from.id(), await options.to.id()).run();
+  try {
+    return await new Copy(options, await options.from.id(), await options.to.id()).run();
+  } catch (error) {
+    if (error instanceof RecordsForgotten) throw pruned(error.partition, error.begin);
+    throw error;
+  }
 }
 
 class Copy {
@@ -91,6 +103,10 @@ class Copy {
   async run(): Promise<CopyReport> {
     const { from, to } = this.options;
     if (this.fromId === this.toId) throw new CopyRefused('SAME_LOG', `Both are the same log, ${this.fromId}.`);
+    for (let partition = 0; partition < from.partitions; partition++) {
+      const begin = await from.begin(partition);
+      if (begin > 0) throw pruned(partition, begin);
+    }
     const ends = await endsOf(from);
     const { seal, resumed } = await this.begin(ends);
     const copied = await this.copy(ends, resumed);

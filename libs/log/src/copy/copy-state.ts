@@ -6,11 +6,11 @@ export interface Seal extends Pick<DecodedRecord, 'digest'> {
   readonly event: LogCopied;
 }
 
-/** The first record of a copied log; undefined where there is none, or another one. */
+/** The first record of a copied log; undefined where there is none, or another one, or where it was pruned: only what was served from is. */
 export async function readSeal(log: EventLog): Promise<Seal | undefined> {
   const own = logStream(await log.id());
   const partition = partitionOf(own, log.partitions);
-  if ((await log.end(partition)) === 0) return undefined;
+  if ((await log.end(partition)) === 0 || (await log.begin(partition)) > 0) return undefined;
   for await (const { records } of log.read(partition, 0, { upTo: 1 })) {
     const decoded = decodeRecord(records[0]?.value ?? new Uint8Array());
     if (decoded.kind !== 'record' || decoded.record.stream !== own) return undefined;
