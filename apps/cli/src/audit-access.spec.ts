@@ -1,4 +1,10 @@
-import { recorded, server } from './testing/recorded.js';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { verifyBundle } from '#lib/audit';
+import { audited, bundleOf, streamed } from '../../../libs/audit/src/testing/audited.js';
+import { recorded, server, type Recorded } from './testing/recorded.js';
 
 const URL_AND_TOKEN = ['--url', 'http://fabula.test', '--token', 't'];
 const entry = {
@@ -45,6 +51,49 @@ describe('fabula audit access', () => {
     const { fetch } = server({ 'GET /audit/access': { entries: [entry, entry], next: '1.1' } });
     const { out } = await recorded(['audit', 'access', '--limit', '4', '--json', ...URL_AND_TOKEN], { fetch });
     expect(JSON.parse(out)).toEqual({ entries: [entry, entry, entry, entry], more: true });
+  });
+});
+
+describe('fabula audit access --export', () => {
+  const id = '0f0e0d0c-0b0a-4908-8706-050403020100';
+  const done = { ...entry, event: 'sensitive_export', action: 'export finished' };
+  let folder: string;
+  let bundle: Buffer;
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'fabula-handed-'));
+    const history = audited(12);
+    await history.round(4);
+    bundle = await bundleOf(history, { id });
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const asked = async (bytes: Buffer, target: object): Promise<Recorded & { readonly urls: readonly string[] }> => {
+    const file = path.join(folder, 'export.tar');
+    writeFileSync(file, bytes);
+    const answers = server({ 'GET /audit/access': { entries: [{ ...done, target: { exportId: id, ...target } }], next: null } });
+    const said = await recorded(['audit', 'access', '--export', file, ...URL_AND_TOKEN], { fetch: answers.fetch, columns: 400 });
+    return { ...said, urls: answers.asked };
+  };
+
+  test('says of a file whether it is the one that was handed over, by its bytes or its manifest', async () => {
+    const { manifestSha256 } = await verifyBundle(streamed(bundle));
+    const sha256 = createHash('sha256').update(bundle).digest('hex');
+    const same = await asked(bundle, { sha256, manifestSha256 });
+    expect([same.code, same.urls]).toEqual([0, [`GET /audit/access?exportId=${id}&first=100`]]);
+    expect(same.out).toMatch(/this file[^]*✓ The access log names this export/);
+    const packed = await asked(bundle, { sha256: '0'.repeat(64), manifestSha256 });
+    expect([packed.code, packed.out]).toEqual([0, expect.stringContaining('this manifest')]);
+  });
+
+  test('ends with 1 for another file, also when only its manifest is still the one that was handed over', async () => {
+    const { manifestSha256 } = await verifyBundle(streamed(bundle));
+    const other = await asked(bundle, { sha256: '0'.repeat(64), manifestSha256: '1'.repeat(64) });
+    expect([other.code, other.out]).toEqual([1, expect.stringContaining('✗ No entry names this file')]);
+    const changed = Buffer.from(bundle);
+    changed[bundle.indexOf('"verdict":"accepted"') + 12]! ^= 1;
+    const tampered = await asked(changed, { manifestSha256 });
+    expect([tampered.code, tampered.out]).toEqual([1, expect.stringContaining('manifest none')]);
+    const none = await asked(Buffer.from('no export'), {});
+    expect([none.code, none.urls]).toEqual([2, []]);
   });
 });
 

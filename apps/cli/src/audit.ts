@@ -187,6 +187,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--playthrough <id>', 'who looked at a playthrough')
         .option('--story <id>', 'who looked at a story')
         .option('--correlation-id <id>', 'one request')
+        .option('--export <export>', 'what became of an export: its id, or the file, and whether it is the one that was handed over')
         .option('--from <instant>', 'from then on, as 2026-01-31T00:00:00Z')
         .option('--to <instant>', 'up to then')
         .option('--limit <n>', 'how many at most', wholeNumber(1, 100_000), 100)
@@ -195,7 +196,8 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
     {
       details:
         'Role compliance. What readers do with their own is counted per minute. docs/reference/access-log.md says what an entry means.',
-      examples: ['fabula audit access --event sensitive_export', 'fabula audit access --playthrough 4f1c… --json'],
+      examples: ['fabula audit access --export export.tar', 'fabula audit access --playthrough 4f1c… --json'],
+      exits: [[EXIT.problems, 'The file that --export names is not one that was handed over, by what the access log says.']],
     },
   ).action(action(ending, (options: AccessCommand & ConnectionOptions) => listAccesses(cli, options)));
 

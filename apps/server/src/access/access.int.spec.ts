@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import {
   buildSchema,
   isInputObjectType,
@@ -13,7 +14,7 @@ import {
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { createLogger, loadConfig, USER_ROLES, type UserRole } from '#lib/platform';
-import type { AccessEntry } from '#lib/audit';
+import { verifyBundle, type AccessEntry } from '#lib/audit';
 import { ApiClient } from '../../../../test/support/api-client.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { temporaryDataDir } from '../../../../test/support/server-process.js';
@@ -334,14 +335,39 @@ describe('a server with every route', () => {
       });
       const bytes = Buffer.from(await file.arrayBuffer());
       const sha256 = createHash('sha256').update(bytes).digest('hex');
-      const exported = (await entries('&event=sensitive_export')).filter(({ target }) => target['exportId'] === id);
-      expect(exported.map(({ action, target }) => [action, target['sha256']]).toReversed()).toEqual([
-        ['POST /audit/exports', undefined],
-        ['export finished', sha256],
-        ['GET /audit/exports/:id/download', sha256],
+      const { manifestSha256 } = await verifyBundle(Readable.from([bytes]));
+      expect(manifestSha256).toMatch(/^[0-9a-f]{64}$/);
+      const exported = await entries(`&exportId=${id}`);
+      const told = exported.map(({ action, target }) => [action, target['sha256'], target['manifestSha256']]);
+      expect(told.filter(([action]) => action !== 'GET /audit/access').toReversed()).toEqual([
+        ['POST /audit/exports', undefined, undefined],
+        ['export finished', sha256, manifestSha256],
+        ['GET /audit/exports/:id/download', sha256, manifestSha256],
       ]);
+      expect(await entries(`&exportId=${randomUUID()}`)).toEqual([]);
       const both = new ApiClient(server.url, (await tokenOf(['compliance', 'admin'])) as string);
       expect((await both.rest('GET', `/audit/exports/${id}/download`)).status).toBe(403);
+    });
+
+    test('of exports with bodies, which nobody but compliance alone is given', async () => {
+      for (const roles of [
+        ['admin'],
+        ['operator'],
+        ['dpo'],
+        ['author'],
+        ['reader'],
+        ['compliance', 'admin'],
+        ['operator', 'dpo'],
+      ] as const) {
+        const { status, body } = await (await as(...roles)).rest('POST', '/audit/exports', { bodies: true });
+        expect([roles, status, (body as { code: string }).code]).toEqual([roles, 403, 'FORBIDDEN']);
+      }
+      const { status, body } = await (await as('compliance')).rest('POST', '/audit/exports', { bodies: true });
+      const { id } = body as { id: string };
+      await server.node.audit.exporter.idle();
+      expect(status).toBe(202);
+      const [ordered] = (await entries(`&exportId=${id}`)).toReversed();
+      expect(ordered).toMatchObject({ action: 'POST /audit/exports', target: { exportId: id, bodies: 'shown' }, outcome: 'ok' });
     });
 
     test('of bodies that operators see, which is none before they break the glass', async () => {

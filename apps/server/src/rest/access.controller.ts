@@ -14,6 +14,7 @@ const listQuery = z.strictObject({
   playthroughId: text(100).optional(),
   storyId: text(120).optional(),
   outcome: text(64).optional(),
+  exportId: z.string().uuid().optional(),
   from: time.optional(),
   to: time.optional(),
   first: z.coerce.number().int().min(1).max(1_000).default(100),
@@ -33,7 +34,7 @@ export class AccessController {
   @ApiOperation({
     summary: 'Entries of the access log, newest first',
     description:
-      'By `actor` (pseudonym), `event`, `outcome`, `correlationId`, `playthroughId` or `storyId` (who looked at it), and time. The exact bytes and their proofs are under `/audit/logs/access`.',
+      'By `actor` (pseudonym), `event`, `outcome`, `correlationId`, `playthroughId` or `storyId` (who looked at it), `exportId` (what became of it), and time. The exact bytes and their proofs are under `/audit/logs/access`.',
   })
   async list(@Query() query: unknown): Promise<object> {
     const { first, after, playthroughId, storyId, ...wanted } = checked(listQuery, query);

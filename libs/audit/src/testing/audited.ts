@@ -94,6 +94,7 @@ export async function bundleOf(
     verifier?: Buffer;
     bodies?: RecordBodies;
     rootNote?: string;
+    id?: string;
     evidence?: RootEvidence;
   } = {},
 ): Promise<Buffer> {
@@ -108,7 +109,7 @@ export async function bundleOf(
     store,
     logId,
     signer,
-    id: `export-${logId.slice(logId.indexOf('-') + 1)}`,
+    id: options.id ?? `export-${logId.slice(logId.indexOf('-') + 1)}`,
     createdAt,
     plan,
     ...(options.bodies === undefined ? {} : { bodies: options.bodies }),
