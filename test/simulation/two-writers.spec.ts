@@ -154,7 +154,7 @@ describe('Two writers on one partition', () => {
     const histories = new Map<string, number>();
     let paths = 0;
     for (let path: readonly number[] | undefined = []; path !== undefined;) {
-      const chooser = new Chooser(path);
+      const chooser: Chooser = new Chooser(path);
       const { log, answers } = await runPath(chooser);
       const verdicts = await check(log, answers);
       histories.set(verdicts, (histories.get(verdicts) ?? 0) + 1);
