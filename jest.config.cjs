@@ -10,7 +10,7 @@ module.exports = {
   // sizes measure times too: one after another.
   maxWorkers: process.env.FABULA_TEST_LONG ? 1 : Math.max(1, Math.min(4, os.availableParallelism())),
   // Specs start Postgres, brokers and servers beside one another: on a busy machine that takes long. No spec measures time with it.
-  testTimeout: 60_000,
+  testTimeout: process.env.FABULA_TEST_LONG ? 7_200_000 : 60_000,
   testEnvironmentOptions: { customExportConditions: ['development', 'node', 'require', 'default'] },
   transform: { '\\.(m?js|ts)$': '<rootDir>/jest.down-level.cjs' },
   transformIgnorePatterns: [],

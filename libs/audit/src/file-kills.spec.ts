@@ -28,7 +28,6 @@ function must(holds: boolean, otherwise: string): asserts holds {
 
 beforeAll(() => disk.mount());
 afterAll(() => disk.unmount());
-jest.setTimeout(isLong ? 3_600_000 : 60_000);
 
 describe('the disk in memory', () => {
   const scenario = (flushed: readonly ('file' | 'folder')[]) => ({

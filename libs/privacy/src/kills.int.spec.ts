@@ -19,7 +19,6 @@ const NEVER = new AbortController().signal;
 const disk = new KillableDisk();
 const place = path.join(disk.root, 'data', 'keks');
 const figures: Record<string, number> = {};
-jest.setTimeout(isLong ? 3_600_000 : 60_000);
 
 let database: TestDatabase;
 beforeAll(async () => {

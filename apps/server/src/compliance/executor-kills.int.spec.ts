@@ -16,7 +16,6 @@ import { hindrance } from './hindrances.js';
 
 const NEVER = new AbortController().signal;
 const ISSUER = 'https://issuer.test';
-jest.setTimeout(isLong ? 3_600_000 : 60_000);
 
 interface World {
   readonly sub: string;
