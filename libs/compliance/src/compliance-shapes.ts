@@ -16,6 +16,7 @@ import type {
   HoldPlaced,
   HoldReleased,
   HoldScope,
+  LogBaseTaken,
 } from './compliance-stream.js';
 
 /*
@@ -27,6 +28,7 @@ const { about, anyOf, constant, integer, nullable, object, oneOf, sha256Shape, t
 
 /** What an executor tells: its own form for each kind of action, see docs/how-to/keep-and-hold.md. */
 const anything: Shape<Json> = { schema: {}, fault: (value) => (value === undefined ? ': is missing' : undefined) };
+const partitionShape = integer(0, 4_095);
 const correlation = text({ max: 200 });
 
 export const scopeShape = object<HoldScope>({
@@ -72,6 +74,20 @@ const versions = {
       ...kept,
       result: about('What whoever carried it out tells of it.', anything),
     }),
+  ],
+  LogBaseTaken: [
+    eventShape<LogBaseTaken>(
+      'LogBaseTaken',
+      1,
+      'What a partition of the log begins with once its records before the offset are forgotten.',
+      {
+        id: of('action'),
+        ...kept,
+        partition: about('The partition.', partitionShape),
+        offset: about('The records before it are in the base.', integer(1)),
+        digest: about('SHA-256 over all that is kept of them; docs/reference/log-base.md says of what.', sha256Shape()),
+      },
+    ),
   ],
   HoldPlaced: [
     eventShape<HoldPlaced>('HoldPlaced', 1, 'What the scope names is neither erased nor pruned until the hold is released.', {
@@ -143,6 +159,13 @@ export const commandShapes: { readonly [T in ComplianceCommand['type']]: Shape<C
   }),
   closeGlass: object<Command<'closeGlass'>>({ type: constant('closeGlass'), id: idShape }),
   begin: object<Command<'begin'>>({ type: constant('begin'), id: idShape, judged: integer() }),
+  logBase: object<Command<'logBase'>>({
+    type: constant('logBase'),
+    id: idShape,
+    partition: partitionShape,
+    offset: integer(1),
+    digest: sha256Shape(),
+  }),
   carriedOut: object<Command<'carriedOut'>>({ type: constant('carriedOut'), id: idShape, result: anything }),
   expire: object<Command<'expire'>>({ type: constant('expire'), id: idShape }),
 };

@@ -30,6 +30,7 @@ const TYPES = [
   'ActionExpired',
   'ActionBegun',
   'ActionCarriedOut',
+  'LogBaseTaken',
   'HoldPlaced',
   'HoldReleased',
   'BreakGlassOpened',

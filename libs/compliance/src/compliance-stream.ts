@@ -29,6 +29,11 @@ export type OpenGlass = { readonly by: string; readonly correlationId: string; r
 
 export type ComplianceState = {
   readonly actions: readonly OpenAction[];
+  /**
+   * Hash of everything that was ever said of bases of the log, each with the hash before: however many partitions there are, what became of
+   * each is in its `LogBaseTaken`. Not there before the first.
+   */
+  readonly bases?: string;
   readonly glasses: readonly OpenGlass[];
   readonly holds: readonly ActiveHold[];
   readonly lastAt: number;
@@ -67,6 +72,8 @@ export type ComplianceCommand =
   | { readonly type: 'closeGlass'; readonly id: string }
   /** System: an approved action is now carried out. `judged`: `placed` of the state whose narrower holds were found not to touch it. */
   | { readonly type: 'begin'; readonly id: string; readonly judged: number }
+  /** System: all that was folded from the records that a pruning takes, which its partition begins with from now on. */
+  | { readonly type: 'logBase'; readonly id: string; readonly partition: number; readonly offset: number; readonly digest: string }
   /** System: it is done. */
   | { readonly type: 'carriedOut'; readonly id: string; readonly result: Json }
   /** System: the time of a proposal, a hold or a broken glass is over. */
@@ -108,6 +115,13 @@ export type ActionWithdrawn = Kept & By & { readonly type: 'ActionWithdrawn' };
 export type ActionExpired = Kept & { readonly type: 'ActionExpired' };
 export type ActionBegun = Kept & { readonly type: 'ActionBegun' };
 export type ActionCarriedOut = Kept & { readonly type: 'ActionCarriedOut'; readonly result: Json };
+/** `digest`: of every row that stays of the records below `offset`. */
+export type LogBaseTaken = Kept & {
+  readonly type: 'LogBaseTaken';
+  readonly partition: number;
+  readonly offset: number;
+  readonly digest: string;
+};
 export type HoldPlaced = Kept &
   By & { readonly type: 'HoldPlaced'; readonly matter: string; readonly scope: HoldScope; readonly until: number | null };
 /** `action`: that released it; null: its time was over. */
@@ -125,6 +139,7 @@ export type ComplianceEvent =
   | ActionExpired
   | ActionBegun
   | ActionCarriedOut
+  | LogBaseTaken
   | HoldPlaced
   | HoldReleased
   | BreakGlassOpened

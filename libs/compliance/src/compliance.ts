@@ -81,6 +81,8 @@ function unhashed(command: ComplianceCommand, one: Case): Decided {
       return glassClosed(command, one);
     case 'begin':
       return bySystem(one) ?? begun(command, one);
+    case 'logBase':
+      return bySystem(one) ?? baseTaken(command, one);
     case 'carriedOut':
       return bySystem(one) ?? carriedOut(command, one);
     case 'expire':
@@ -196,6 +198,15 @@ function carriedOut({ id, result }: Given<'carriedOut'>, { state, at }: Case): D
   if (action.stage !== 'begun') return refused('CONFLICT', 'it was not begun', { stage: action.stage });
   if (bytes(result) > MAX_RESULT_BYTES) return refused('BAD_INPUT', `a result has at most ${MAX_RESULT_BYTES} bytes`, { field: 'result' });
   return [{ type: 'ActionCarriedOut', v: 1, id, at, result }];
+}
+
+/** Which offset of which partition, the action says: whoever carries it out stays within it. */
+function baseTaken({ id, partition, offset, digest }: Given<'logBase'>, { state, at }: Case): Decided {
+  const action = state.actions.find((open) => open.id === id);
+  if (action === undefined) return noAction(id);
+  if (action.kind !== 'prune') return refused('BAD_INPUT', 'only a pruning takes a base', { field: 'id' });
+  if (action.stage !== 'begun') return refused('CONFLICT', 'it was not begun', { stage: action.stage });
+  return [{ type: 'LogBaseTaken', v: 1, id, at, partition, offset, digest }];
 }
 
 /** Total over what can end by time; what has ended otherwise meanwhile is left alone. */

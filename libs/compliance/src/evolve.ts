@@ -1,5 +1,6 @@
+import { canonicalJson, sha256Hex } from '#lib/canonical';
 import { targetOf } from './action.js';
-import type { ComplianceEvent, ComplianceState, OpenAction } from './compliance-stream.js';
+import type { ComplianceEvent, ComplianceState, LogBaseTaken, OpenAction } from './compliance-stream.js';
 
 /** The state after an event; total: an event that cannot follow leaves it as it is, but for its time. */
 export function evolve(state: ComplianceState | null, event: ComplianceEvent): ComplianceState {
@@ -19,6 +20,8 @@ export function evolve(state: ComplianceState | null, event: ComplianceEvent): C
     case 'ActionExpired':
     case 'ActionCarriedOut':
       return { ...before, actions: before.actions.filter(({ id }) => id !== event.id) };
+    case 'LogBaseTaken':
+      return { ...before, bases: chained(before.bases, event) };
     case 'HoldPlaced':
       return {
         ...before,
@@ -35,6 +38,10 @@ export function evolve(state: ComplianceState | null, event: ComplianceEvent): C
     case 'BreakGlassClosed':
       return { ...before, glasses: before.glasses.filter(({ id }) => id !== event.id) };
   }
+}
+
+function chained(before: string | undefined, { partition, offset, digest }: LogBaseTaken): string {
+  return sha256Hex(canonicalJson([before ?? null, partition, offset, digest]));
 }
 
 function staged(state: ComplianceState, id: string, stage: OpenAction['stage']): ComplianceState {

@@ -47,6 +47,12 @@ function written(): Golden {
   } as const;
   office.send(OPERATOR, glass);
   office.send(DPO, { type: 'closeGlass', id: glass.id });
+  later();
+  const forgotten = office.propose(ADMIN, { kind: 'prune', retention: 'play', what: 'log', before: [{ partition: 3, offset: 1_742 }] });
+  office.send(DPO, { type: 'approve', id: forgotten });
+  office.send(SYSTEM, { type: 'begin', id: forgotten, judged: office.placed });
+  office.send(SYSTEM, { type: 'logBase', id: forgotten, partition: 3, offset: 1_742, digest: 'b'.repeat(64) });
+  office.send(SYSTEM, { type: 'carriedOut', id: forgotten, result: { retention: 'play', what: 'log' } });
   return {
     events: office.events as readonly ComplianceEvent[] as readonly RecordedEvent[],
     stateHashes: office.events.map((event) => event.stateHash),

@@ -73,6 +73,7 @@ export const RETENTION_CLASSES: readonly RetentionClass[] = [
       ActionExpired: 'That nobody approved it in time.',
       ActionBegun: 'From when on no hold could stop it.',
       ActionCarriedOut: 'What came of it.',
+      LogBaseTaken: 'What a partition begins with whose first records were forgotten.',
       HoldPlaced: 'What must not be erased or pruned.',
       HoldReleased: 'That it may be again.',
       BreakGlassOpened: 'Who read bodies although their role alone does not let them, and why.',
