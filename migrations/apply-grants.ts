@@ -102,7 +102,7 @@ end $$`;
 
 /** Those that were made before there were these roles. */
 const SHARED_GENERATIONS = `do $$ begin
-  perform fabula.share_generation(nspname::text) from pg_namespace where nspname ~ '^projection_[0-9]+$' and pg_has_role(nspowner, 'usage');
+  perform fabula.share_generation(nspname::text) from pg_namespace where nspname ~ '^(projection|log_base)_[0-9]+$' and pg_has_role(nspowner, 'usage');
 end $$`;
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -22,6 +22,7 @@ import { applyGrants } from './apply-grants.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 import { LogBegins1795000001900 } from './1795000001900-log-begins.js';
 import { Retention1795000001700 } from './1795000001700-retention.js';
+import { LogBases1795000002000 } from './1795000002000-log-bases.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -44,6 +45,7 @@ const migrations = [
   Retention1795000001700,
   DatabaseRoles1795000001800,
   LogBegins1795000001900,
+  LogBases1795000002000,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */

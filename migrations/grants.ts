@@ -33,6 +33,7 @@ export const GRANTS: Readonly<Record<string, Privileges>> = {
   subject_keys: READ,
   story_blobs: { ...READ, fabula_api: 'insert', fabula_engine: 'insert' },
   projection_generations: { ...READ, fabula_projector: 'insert, update, delete' },
+  log_bases: { ...READ, fabula_compliance: 'insert, update, delete' },
   parked_retries: { ...READ, fabula_api: 'insert, update', fabula_projector: 'insert, update, delete' },
   dead_letters: { ...READ, fabula_api: 'insert, update', fabula_projector: 'insert, update, delete' },
   releases: { ...READ, fabula_api: 'insert' },

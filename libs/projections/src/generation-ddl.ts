@@ -3,11 +3,15 @@
  * Rows that change with every turn keep room on their page (fillfactor) and carry no index on what changes, so updates stay in place (HOT).
  */
 
-/** Raised with every change below: parity between generations is only asked for at equal layouts. */
+/**
+ * Raised with every change below: parity between generations is only asked for at equal layouts. A base of the log is a generation that cannot be
+ * folded again: whoever raises this says in log-base.ts how one of an older layout is read.
+ */
 export const LAYOUT = 2;
 
-/** Schema of generation n. */
+/** Schema of generation n; of -n: of the log's base n, which has the same tables. */
 export function schemaOf(generation: number): string {
+  if (Number.isSafeInteger(generation) && generation < 0) return `log_base_${-generation}`;
   if (!Number.isSafeInteger(generation) || generation < 1) throw new RangeError(`generation ${generation}`);
   return `projection_${generation}`;
 }

@@ -1,6 +1,7 @@
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import type { LogId } from '#lib/log';
 import type { Clock } from '#lib/platform';
+import { currentBases, seed } from './base/log-base.js';
 import { additionsSince, generationDdl, LAYOUT, schemaOf } from './generation-ddl.js';
 
 /** A retired generation stays this long for readers that have not looked at the pointer since. */
@@ -188,6 +189,8 @@ async function createGeneration(
     `insert into ${schemaOf(n)}.positions select p, $1, 0, 0, 0, 0, 0, 0, 0, 0 from generate_series(0, $2::integer - 1) p`,
     [logId, partitions],
   );
+  // Every fold begins where the log does.
+  await seed(client, n, await currentBases(client, logId));
   const { rows } = await client.query<{ created_at: Date }>(
     'insert into fabula.projection_generations (n, state, layout, log_id) values ($1, $2, $3, $4) returning created_at',
     [n, state, LAYOUT, logId],

@@ -46,6 +46,13 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
     return this.positions;
   }
 
+  /** Begins a partition with what a base of it holds, before anything else of it is folded. */
+  begin(position: ProjectionPosition, rows: BatchChanges['rows']): void {
+    if (this.positionOf(position.partition).nextOffset !== 0) throw new Error(`partition ${position.partition} has begun already`);
+    this.put(rows);
+    this.positions[position.partition] = { ...position, epoch: 0 };
+  }
+
   async loadStreams(_partition: number, streams: readonly StreamId[]): Promise<ReadonlyMap<StreamId, StoredStreamRow>> {
     const found = new Map<StreamId, StoredStreamRow>();
     for (const stream of streams) {

@@ -29,7 +29,8 @@ import { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 import { isDataError } from './sql-errors.js';
 import type { DigestSource } from './read-model-digest.js';
 import type { StoredStreamRow } from './read-model.js';
-import { columnName, rowText, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
+import { readPositions } from './stored-positions.js';
+import { columnName, fromSql, rowText, TABLES, type AnyRow, type ColumnType, type Table, type TableName } from './tables.js';
 
 /** A generation in Postgres as a projector writes it: the live one, whichever that is, or a given one that is being built. */
 export class PostgresProjection implements ProjectionStore, DigestSource {
@@ -127,47 +128,6 @@ function refusing<T>(work: () => T): T {
 
 function refusal(error: unknown): unknown {
   return isDataError(error) ? new DataRefused(error.message, { cause: error }) : error;
-}
-
-function fromSql(type: ColumnType, value: unknown): unknown {
-  return type === 'int8' && typeof value === 'string' ? Number(value) : value;
-}
-
-interface PositionRecord {
-  readonly partition: number;
-  readonly log_id: string;
-  readonly next_offset: string;
-  readonly last_time: string;
-  readonly epoch: string;
-  readonly accepted: string;
-  readonly duplicate: string;
-  readonly reused: string;
-  readonly conflict: string;
-  readonly invalid: string;
-}
-
-export async function readPositions(pool: Pool, generation: number): Promise<readonly ProjectionPosition[]> {
-  const rows = await queryGeneration<PositionRecord>(
-    pool,
-    generation,
-    'positions',
-    (schema) => `select * from ${schema}.positions order by partition`,
-    [],
-  );
-  return rows.map((row) => ({
-    partition: row.partition,
-    logId: row.log_id,
-    nextOffset: Number(row.next_offset),
-    lastTime: Number(row.last_time),
-    epoch: Number(row.epoch),
-    verdicts: {
-      accepted: Number(row.accepted),
-      duplicate: Number(row.duplicate),
-      reused: Number(row.reused),
-      conflict: Number(row.conflict),
-      invalid: Number(row.invalid),
-    },
-  }));
 }
 
 export interface StoredStreamRecord {

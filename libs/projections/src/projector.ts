@@ -113,16 +113,16 @@ export class Projector {
   }
 
   /**
-   * Folds one partition up to `upTo` (default: the log's end now) and answers the position. Not beside a running loop.
+   * Folds one partition up to `upTo` (default: the log's end now) and answers the position; aborted, the one after some batch. Not beside a running loop.
    * @throws what the log and the store throw; Fenced when another projector works on the partition.
    */
-  async catchUp(partition: number, upTo?: Offset): Promise<Offset> {
+  async catchUp(partition: number, upTo?: Offset, signal: AbortSignal = new AbortController().signal): Promise<Offset> {
     const part = this.part(partition);
     if (part.running !== undefined) throw new Error(`partition ${partition} is being followed already`);
     const end = upTo ?? (await this.options.log.end(partition));
     const { nextOffset } = await this.options.store.readPosition(partition);
     if (nextOffset < end) {
-      const unknown = await part.projector.follow(new AbortController().signal, end);
+      const unknown = await part.projector.follow(signal, end);
       if (unknown !== undefined) this.halt(part, unknown);
     }
     return (await this.options.store.readPosition(partition)).nextOffset;

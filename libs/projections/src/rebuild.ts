@@ -1,6 +1,7 @@
 import { Pool, type PoolClient } from 'pg';
 import { createPostgresReleases, type EventLog, type LogId, type Offset } from '#lib/log';
 import type { Clock, Timers } from '#lib/platform';
+import { thin } from './base/switch-base.js';
 import { RETIRED_EPOCH } from './commit-statement.js';
 import { settleDeadLetters } from './dead-letter-statements.js';
 import { LAYOUT, schemaOf } from './generation-ddl.js';
@@ -15,8 +16,9 @@ import {
 } from './generations.js';
 import { compareGenerations, type Parity } from './parity.js';
 import { Fenced } from './partition-projector.js';
-import { PostgresProjection, readPositions } from './postgres-projection.js';
+import { PostgresProjection } from './postgres-projection.js';
 import { Projector, type PartitionStatus } from './projector.js';
+import { readPositions } from './stored-positions.js';
 import { TABLE_NAMES, TABLES } from './tables.js';
 import type { StreamKinds } from './stream-kinds.js';
 
@@ -104,19 +106,25 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
   // An idle connection that ends is no failure; one in use reports it to its user.
   pool.on('error', () => {});
   try {
-    const guard = await pool.connect();
-    // Should the guard be cut, another rebuild may begin: the positions fence one of the two.
-    guard.on('error', () => {});
-    try {
-      const { rows } = await guard.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [REBUILD_LOCK]);
-      if (rows[0]?.locked !== true) throw new RebuildRunning();
-      return await new Rebuild(pool, options, await options.log.id()).run();
-    } finally {
-      // Closed, not given back: its end releases the lock.
-      guard.release(true);
-    }
+    const logId = await options.log.id();
+    return await aloneWithReadModels(pool, () => new Rebuild(pool, options, logId).run());
   } finally {
     await pool.end();
+  }
+}
+
+/** Runs `work` while nobody rebuilds read models, or changes what they begin with. @throws RebuildRunning */
+export async function aloneWithReadModels<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  const guard = await pool.connect();
+  // Should the guard be cut, another one may begin: positions and rows fence one of the two.
+  guard.on('error', () => {});
+  try {
+    const { rows } = await guard.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [REBUILD_LOCK]);
+    if (rows[0]?.locked !== true) throw new RebuildRunning();
+    return await work();
+  } finally {
+    // Closed, not given back: its end releases the lock.
+    guard.release(true);
   }
 }
 
@@ -149,6 +157,8 @@ class Rebuild {
       await this.catchUp(projector);
       await analyse(pool, building.n);
       const live = (await listGenerations(pool)).find(({ state }) => state === 'live');
+      // What a pruning that was broken off has not taken from it yet.
+      if (live?.layout === LAYOUT && live.logId === this.logId) await thin(pool, live.n, this.logId, this.signal);
       const parity = await this.compare(projector, building, live);
       if (parity.kind === 'different' && this.options.parity !== 'reported') throw new ParityFailed(building.n, parity);
       await this.switchTo(projector, building, live);

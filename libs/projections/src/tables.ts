@@ -278,6 +278,11 @@ export function columnName(property: string): string {
   return name === 'offset' || name === 'left' ? `"${name}"` : name;
 }
 
+/** A column as the driver gives it. */
+export function fromSql(type: ColumnType, value: unknown): unknown {
+  return type === 'int8' && typeof value === 'string' ? Number(value) : value;
+}
+
 export type AnyRow = { readonly [column: string]: unknown };
 
 /** What a stored row becomes when another one of its key arrives. */
