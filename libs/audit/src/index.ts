@@ -66,4 +66,5 @@ export { MirrorRefused, mirrorTiles, type MirrorOptions } from './tiles/mirror.j
 export type { BeginTerms, TermsReading } from './rederive.js';
 export { keepingTerms } from './terms/keep-terms.js';
 export { LeavesPruned, PRUNE_BLOCK, type PrunedClass, type TreeBase } from './retention/tree-base.js';
+export { newestInRoot } from './bundle/plan-export.js';
 export { pruneLeaves, signedBlocks, type LeafPruned, type LeafPruning } from './retention/prune-leaves.js';

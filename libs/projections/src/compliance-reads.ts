@@ -1,4 +1,4 @@
-import { complianceStateFromJson, COMPLIANCE_STREAM, type ComplianceState } from '#lib/compliance';
+import { complianceStateFromJson, COMPLIANCE_STREAM, type ComplianceState, type LogBaseTaken } from '#lib/compliance';
 import type { LiveGeneration } from './generations.js';
 import { decodeCursor, pageLimit, pageOf, type Page } from './page.js';
 import type { ComplianceActionRow, ComplianceEventRow, ComplianceHoldRow } from './read-model.js';
@@ -14,6 +14,16 @@ export interface ActionFilter {
 export interface Touched {
   readonly scopeKind: 'story' | 'playthrough';
   readonly scopeId: string;
+}
+
+/** What was recorded of a base of the log, and where that record stands. */
+export interface BaseTaken {
+  readonly action: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly digest: string;
+  readonly recordPartition: number;
+  readonly recordOffset: number;
 }
 
 /** Queries about actions, holds and broken glasses against the live generation. */
@@ -57,6 +67,20 @@ export class ComplianceReads {
     const [sequence] = decodeCursor(request.after, ['number']) ?? [0];
     const { value, asOf } = await askLive<ComplianceEventRow>(this.live, 'compliance_events', events, [sequence, pageLimit(request.first)]);
     return { value: pageOf(value, request.first, (row) => [row.sequence]), asOf };
+  }
+
+  /** Every base that was recorded, oldest first: one per partition of an action. */
+  async basesTaken(): Promise<readonly BaseTaken[]> {
+    const { rows } = await this.live.query<{ partition: number; offset: string; subject: string; event: string }>(
+      'compliance_bases',
+      (schema) =>
+        `select partition, "offset", subject, event from ${schema}.compliance_events where type = 'LogBaseTaken' order by sequence`,
+      [],
+    );
+    return rows.map(({ partition: recordPartition, offset: recordOffset, subject, event }) => {
+      const { partition, offset, digest } = JSON.parse(event) as LogBaseTaken;
+      return { action: subject, partition, offset, digest, recordPartition, recordOffset: Number(recordOffset) };
+    });
   }
 
   /** Which of these holds touch a subject: it has that playthrough, or a playthrough of that story. */

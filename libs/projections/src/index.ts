@@ -1,5 +1,8 @@
 export type { BatchChanges, VerdictCounts } from './batch-changes.js';
-export { ComplianceReads, type ActionFilter, type Touched } from './compliance-reads.js';
+export { currentBases, digestNow, LogBaseDamaged, type LogBase } from './base/log-base.js';
+export { dropFormer, switchBase, thin } from './base/switch-base.js';
+export { BaseRefused, takeBase, type TakeBase } from './base/take-base.js';
+export { ComplianceReads, type ActionFilter, type BaseTaken, type Touched } from './compliance-reads.js';
 export { DEAD_LETTER_KINDS, type DeadLetterKind, type DeadLetterNotice } from './dead-letter.js';
 export {
   DeadLetters,
@@ -59,7 +62,16 @@ export {
 } from './read-models.js';
 export type { Parity, TableParity } from './parity.js';
 export { createReadSide, type ReadSide, type ReadSideOptions } from './read-side.js';
-export { ParityFailed, rebuild, RebuildRunning, type RebuildOptions, type RebuildProgress, type RebuildReport } from './rebuild.js';
+export {
+  aloneWithReadModels,
+  ParityFailed,
+  rebuild,
+  RebuildRunning,
+  withOwnPool,
+  type RebuildOptions,
+  type RebuildProgress,
+  type RebuildReport,
+} from './rebuild.js';
 export { STREAM_KINDS, type StreamKinds } from './stream-kinds.js';
 export { TABLE_NAMES, TABLES, type ReadModelRows, type TableName } from './tables.js';
 export { liveCounts, type LiveCounts } from './live-counts.js';

@@ -96,18 +96,25 @@ const CONNECTIONS = 8;
  * @throws RebuildRunning, ParityFailed, PositionRefused; the signal's reason when it aborts
  */
 export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
+  return withOwnPool(options.databaseUrl, 'fabula-rebuild', async (pool) => {
+    const logId = await options.log.id();
+    return aloneWithReadModels(pool, () => new Rebuild(pool, options, logId).run());
+  });
+}
+
+/** Connections of its own, whose statements take as long as they take. */
+export async function withOwnPool<T>(databaseUrl: string, name: string, work: (pool: Pool) => Promise<T>): Promise<T> {
   const pool = new Pool({
-    connectionString: options.databaseUrl,
+    connectionString: databaseUrl,
     max: CONNECTIONS,
-    application_name: 'fabula-rebuild',
+    application_name: name,
     // What a crash of Postgres takes, it takes with the position, and it is folded again; the switch itself is durable, and all before it.
     options: '-c synchronous_commit=off',
   });
   // An idle connection that ends is no failure; one in use reports it to its user.
   pool.on('error', () => {});
   try {
-    const logId = await options.log.id();
-    return await aloneWithReadModels(pool, () => new Rebuild(pool, options, logId).run());
+    return await work(pool);
   } finally {
     await pool.end();
   }

@@ -130,12 +130,23 @@ export class ComplianceService {
    * A command of the system, with an id derived from what it is about.
    * @throws FabulaError with the code of the rejection
    */
-  async bySystem(command: Extract<ComplianceCommand, { type: 'begin' | 'carriedOut' | 'expire' }>, causationId: string): Promise<void> {
+  async bySystem(
+    command: Extract<ComplianceCommand, { type: 'begin' | 'carriedOut' | 'expire' | 'logBase' }>,
+    causationId: string,
+  ): Promise<void> {
+    if (command.type === 'logBase') return this.baseTaken(command, causationId);
     const name = command.type === 'carriedOut' ? 'carried-out' : command.type;
     const origin = { correlationId: causationId };
     // What was judged and what came of it may differ when it is sent again: it is the same command all the same.
     const digest = { type: command.type, id: command.id };
     await this.command(SYSTEM, origin, command.id, `s:${name}:${command.id}`, command, digest, causationId);
+  }
+
+  /** Once for each digest: one that is taken anew by a newer build is another one. */
+  private async baseTaken(command: Extract<ComplianceCommand, { type: 'logBase' }>, causationId: string): Promise<void> {
+    const { id, partition, digest } = command;
+    const commandId = `s:log-base:${id}:${partition}:${digest.slice(0, 16)}`;
+    await this.command(SYSTEM, { correlationId: causationId }, id, commandId, command, { ...command }, causationId);
   }
 
   private async byPerson(

@@ -86,6 +86,9 @@ export class ProjectionService {
     return new ProjectionService(projector, stalls, options);
   }
 
+  get databaseUrl(): string {
+    return this.options.databaseUrl;
+  }
   follow(partition: number): void {
     this.projector.start([partition]);
   }

@@ -22,7 +22,7 @@ export interface ExpiredLeaves {
 }
 
 /** Whether a row of leaves is of the class: by the kind of its stream, and whether it had an effect. */
-const condition = ({ streams }: Pick<RetentionRule, 'streams'>, leaf = 'leaf'): string =>
+export const ofClass = ({ streams }: Pick<RetentionRule, 'streams'>, leaf = 'leaf'): string =>
   streams === null ? `not ${leaf}.accepted` : `${leaf}.accepted and ${leaf}.stream like '${streams}/%'`;
 
 export async function oldestLeaf(
@@ -33,7 +33,7 @@ export async function oldestLeaf(
   const { rows } = await pool.query<{ leaf_index: string; time: string }>(
     `select leaf.leaf_index, leaf.time from (
        select leaf_index, time, accepted, stream from fabula.audit_leaves where log = $1 order by leaf_index limit ${LOOKED_AT}
-     ) leaf where ${condition(rule)} order by leaf.leaf_index limit 1`,
+     ) leaf where ${ofClass(rule)} order by leaf.leaf_index limit 1`,
     [partition],
   );
   const [first] = rows;
@@ -51,7 +51,7 @@ export async function expiredLeaves(
   const log = `p${partition}` as const;
   const limit = await signedBlocks(store, logId, log);
   const { rows: stays } = await pool.query<{ leaf_index: string }>(
-    `select leaf.leaf_index from fabula.audit_leaves leaf where leaf.log = $1 and leaf.log >= 0 and leaf.time > $2 and ${condition({ streams })}
+    `select leaf.leaf_index from fabula.audit_leaves leaf where leaf.log = $1 and leaf.log >= 0 and leaf.time > $2 and ${ofClass({ streams })}
      order by leaf.time, leaf.leaf_index limit 1`,
     [partition, now - keepDays * DAY_MS],
   );
@@ -61,7 +61,7 @@ export async function expiredLeaves(
   if (end <= from) return null;
   const { rows: counted } = await pool.query<{ n: string }>(
     `select count(*) as n from (select 1 from fabula.audit_leaves leaf
-       where leaf.log = $1 and leaf.leaf_index >= $2 and leaf.leaf_index < $3 and ${condition({ streams })} limit ${COUNTED + 1}) counted`,
+       where leaf.log = $1 and leaf.leaf_index >= $2 and leaf.leaf_index < $3 and ${ofClass({ streams })} limit ${COUNTED + 1}) counted`,
     [partition, from, end],
   );
   const leaves = Number(counted[0]?.n ?? 0);
@@ -94,7 +94,7 @@ export async function holdsOnLeaves(
 
 function held(schema: string, rule: Pick<RetentionRule, 'streams'>): string {
   const leaves = `select from fabula.audit_leaves leaf join unnest($3::int[], $4::bigint[]) b(log, before)
-      on leaf.log = b.log and leaf.log_offset < b.before where ${condition(rule)}`;
+      on leaf.log = b.log and leaf.log_offset < b.before where ${ofClass(rule)}`;
   const own = (which: string): string =>
     `exists (select from ${schema}.playthroughs t where ${which} and exists (${leaves} and leaf.stream = 'playthrough/' || t.id))`;
   return `select h.n from unnest($1::text[], $2::text[]) with ordinality h(kind, id, n)

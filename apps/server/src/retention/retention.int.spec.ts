@@ -144,7 +144,6 @@ describe('retention of one node', () => {
     expect(await refusal(propose({ ...rule, retention: 'play', keepDays: null }))).toMatch(/^BAD_INPUT: play tells of readers/);
     expect(await refusal(propose({ ...rule, retention: 'none', keepDays: 5 }))).toMatch(/^BAD_INPUT: there is no retention class none/);
     const prune = { kind: 'prune', retention: 'play', what: 'leaves', before } as const;
-    expect(await refusal(propose({ ...prune, what: 'log' }))).toMatch(/^BAD_INPUT: records of the log cannot be pruned/);
     expect(await refusal(propose({ ...prune, retention: 'stories' }))).toMatch(/^BAD_INPUT: stories is kept without an end/);
     expect(await refusal(propose({ ...prune, before: [] }))).toMatch(/^BAD_INPUT: between 1 and 128/);
     expect(await refusal(propose({ ...prune, before: [...before, ...before] }))).toMatch(/^BAD_INPUT: each partition/);
@@ -257,5 +256,20 @@ describe('retention of one node', () => {
     expect((await verified()).report?.findings).toEqual([]);
     const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
     expect(report.parity.kind).toBe('equal');
+  });
+
+  it('forgets records of the log once what they led to is kept, recorded and signed', async () => {
+    const id = await approved({ kind: 'prune', retention: 'play', what: 'log', before: [{ partition: 0, offset: 512 }] });
+    await until(async () => ['carried-out'].includes((await view(id)).stage)).catch(async (error) => {
+      throw new Error(JSON.stringify(await view(id)), { cause: error });
+    });
+    expect((await view(id)).result).toEqual({ retention: 'play', what: 'log', pruned: [{ partition: 0, offset: 512 }] });
+    expect(await node.log.begin(0)).toBe(512);
+    const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
+    expect(report.parity.kind).toBe('equal');
+    await node.stop();
+    node = await opened('api,engine,projector,auditor,signer');
+    await until(current);
+    expect((await play('r-9')).duplicate).toBe(false);
   });
 });

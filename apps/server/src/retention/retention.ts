@@ -1,27 +1,21 @@
 import type { Pool } from 'pg';
-import { partitionLog, pruneLeaves, type AuditStore, type LeafPruned, type StoredLeaf } from '#lib/audit';
+import { partitionLog, pruneLeaves, type LeafPruned, type StoredLeaf } from '#lib/audit';
 import { activeHolds, RETENTION_CLASSES, retentionOf as classOf, type ActiveHold, type Asked, type PruneAction } from '#lib/compliance';
 import type { EventLog, LogId } from '#lib/log';
 import { systemClock } from '#lib/platform';
-import type { ComplianceReads, LiveGeneration, ReadModels } from '#lib/projections';
+import type { ComplianceReads, ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
 import type { ActionWork } from '../compliance/action-work.js';
 import type { Compliance } from '../compliance/compliance.js';
 import { DAY_MS, expiredLeaves, holdsOnLeaves, oldestLeaf, type ExpiredLeaves } from './leaf-classes.js';
+import { LogPruning, type LogPruningHost } from './log-pruning.js';
 import { rejectedRule, retentionRules, type RetentionRule } from './retention-policy.js';
 
 /** Partitions that one action may name: what came of each stands in its result. */
 const MAX_PARTITIONS = 128;
 
-export interface RetentionHost {
-  readonly pool: Pool;
-  readonly log: EventLog;
-  readonly logId: LogId;
-  readonly store: AuditStore;
-  readonly live: LiveGeneration;
-  readonly reads: Pick<ComplianceReads, 'actions' | 'action' | 'state'>;
-  /** Runs alone on the audit store: no verification reads what goes, no rebuild builds it meanwhile. */
-  alone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
+export interface RetentionHost extends Omit<LogPruningHost, 'rules'> {
+  readonly reads: Pick<ComplianceReads, 'actions' | 'action' | 'state' | 'basesTaken'>;
 }
 
 /** One class as the report shows it. */
@@ -37,7 +31,12 @@ export interface RetentionReport extends Omit<RetentionRule, 'events'> {
 
 /** How long things are kept, and what is pruned when that is over. */
 export class Retention {
-  constructor(private readonly host: RetentionHost) {}
+  /** Of the log's records themselves. */
+  readonly log: LogPruning;
+
+  constructor(private readonly host: RetentionHost) {
+    this.log = new LogPruning({ ...host, rules: () => this.rules() });
+  }
 
   rules(): Promise<readonly RetentionRule[]> {
     return retentionRules(this.host.reads);
@@ -94,6 +93,7 @@ export class Retention {
       // Proposed by an earlier version, or past the refusal: it must not look as if it had been done.
       const refused = await this.refusesPrune(action);
       if (refused !== null) throw new Error(refused);
+      if (what === 'log') return { retention, what, pruned: await this.log.prune(action, signal) };
       const pruned = await this.host.alone(() => this.prune(action, signal), signal);
       return {
         ...{ retention, what },
@@ -102,8 +102,7 @@ export class Retention {
     },
   };
 
-  private async refusesPrune({ retention, what, before }: Omit<Extract<Asked, { kind: 'prune' }>, 'kind'>): Promise<string | null> {
-    if (what === 'log') return 'records of the log cannot be pruned by this version: only leaves';
+  private async refusesPrune({ retention, before }: Omit<Extract<Asked, { kind: 'prune' }>, 'kind'>): Promise<string | null> {
     const rule = (await this.rules()).find(({ name }) => name === retention);
     if (rule === undefined)
       return `there is no retention class ${retention}; there are ${RETENTION_CLASSES.map(({ name }) => name).join(', ')}`;
@@ -115,7 +114,9 @@ export class Retention {
     return unknown === undefined ? null : `there is no partition ${unknown.partition}`;
   }
 
-  private async blocked({ retention, before }: PruneAction, narrower: readonly ActiveHold[]): Promise<string | null> {
+  private async blocked(action: PruneAction, narrower: readonly ActiveHold[]): Promise<string | null> {
+    if (action.what === 'log') return this.log.blocked(action, narrower);
+    const { retention, before } = action;
     const rule = RETENTION_CLASSES.find(({ name }) => name === retention);
     if (rule === undefined) return `there is no retention class ${retention}`;
     const [hold] = await holdsOnLeaves(this.host.live, rule, before, narrower);
@@ -166,11 +167,14 @@ export function retentionOf(node: {
   readonly audit: AuditService;
   readonly reads: ReadModels;
   readonly compliance: Compliance;
+  readonly projections: { readonly databaseUrl: string };
 }): Retention {
   const { pool, log, logId, audit, reads, compliance } = node;
+  const { databaseUrl } = node.projections;
+  const record: RetentionHost['record'] = (command) => compliance.service.bySystem(command, command.id);
   const { store, maintenance } = audit;
   const alone: RetentionHost['alone'] = (work, signal) => maintenance.alone(work, signal);
-  const retention = new Retention({ pool, log, logId, store, live: reads.live, reads: compliance.reads, alone });
+  const retention = new Retention({ pool, log, logId, store, live: reads.live, reads: compliance.reads, alone, databaseUrl, record });
   compliance.register(retention.setWork);
   compliance.register(retention.pruneWork);
   maintenance.asking((action) => retention.approved(action));

@@ -13,7 +13,7 @@ import { readModelDigest } from '../read-model-digest.js';
 import { createReadSide, type ReadSide } from '../read-side.js';
 import { aloneWithReadModels, rebuild, type RebuildOptions } from '../rebuild.js';
 import { STREAM_KINDS } from '../stream-kinds.js';
-import { TABLE_NAMES, type TableName } from '../tables.js';
+import { TABLE_NAMES } from '../tables.js';
 import { rowsDigest } from './base-digest.js';
 import { reduceRows, type Rows } from './base-rows.js';
 import { currentBases, listBases, LogBaseDamaged, type LogBase } from './log-base.js';
@@ -79,7 +79,7 @@ const rowsOf = (memory: MemoryProjection): Rows =>
   Object.fromEntries(TABLE_NAMES.map((name) => [name, [...memory.rows(name).values()]])) as unknown as Rows;
 const only = (rows: Rows, partition: number): Rows =>
   Object.fromEntries(
-    TABLE_NAMES.map((name) => [name, (rows[name] as { partition: number }[]).filter((row) => row.partition === partition)]),
+    TABLE_NAMES.map((name) => [name, (rows[name] as readonly { partition: number }[]).filter((row) => row.partition === partition)]),
   ) as unknown as Rows;
 
 /** The oracle: a partition's records below the offset folded from 0 in memory and reduced there; the rest folded on it. */
