@@ -107,6 +107,7 @@ describe('The simulation finds a planted bug:', () => {
         position: (partition) => cold.position(partition),
         past: (stream, turn) => cold.past(stream, turn),
         accepted: (stream, commandId) => cold.accepted(stream, commandId),
+        kept: (stream, offset) => cold.kept(stream, offset),
         overdue: (partition, before, limit) => cold.overdue(partition, before, limit),
       }),
     });

@@ -25,6 +25,7 @@ export function slowColdSource(
     position: (partition) => over(() => cold.position(partition)),
     past: (stream, turn) => over(() => cold.past(stream, turn)),
     accepted: (stream, commandId) => over(() => cold.accepted(stream, commandId)),
+    kept: (stream, offset) => over(() => cold.kept(stream, offset)),
     overdue: (partition, before, limit) => over(() => cold.overdue(partition, before, limit)),
   };
 }

@@ -18,6 +18,13 @@ interface ClassView {
   readonly pruned: readonly { readonly leaves: number }[];
 }
 
+interface PartitionView {
+  readonly partition: number;
+  readonly begin: number;
+  readonly end: number;
+  readonly base: { readonly offset: number; readonly digest: string; readonly action: string } | null;
+}
+
 /** `fabula compliance retention`. */
 export function retentionCommands(program: Command, cli: Cli, ending: Ending): void {
   const group =
@@ -33,7 +40,9 @@ export function retentionCommands(program: Command, cli: Cli, ending: Ending): v
 
 async function retention(cli: Cli, options: Options): Promise<number> {
   const { terminal } = cli;
-  const found: { readonly classes: readonly ClassView[] } = await (await connect(cli, options)).get('/admin/compliance/retention');
+  const found: { readonly classes: readonly ClassView[]; readonly log?: readonly PartitionView[] } = await (
+    await connect(cli, options)
+  ).get('/admin/compliance/retention');
   if (options.json) terminal.out(json(found));
   else
     terminal.out(
@@ -46,6 +55,18 @@ async function retention(cli: Cli, options: Options): Promise<number> {
         { title: 'held by', cell: (row) => row.heldBy.map(({ id }) => id).join(' '), flexible: true },
         { title: 'pruned', cell: (row) => String(row.pruned.reduce((sum, { leaves }) => sum + leaves, 0)) },
       ]),
+    );
+  const begun = (found.log ?? []).filter(({ base }) => base !== null);
+  if (!options.json && begun.length > 0)
+    terminal.out(
+      `\n${table(terminal, begun, [
+        { title: 'partition', cell: (row) => row.partition },
+        { title: 'begins', cell: (row) => row.begin },
+        { title: 'ends', cell: (row) => row.end },
+        { title: 'base up to', cell: (row) => row.base?.offset ?? '' },
+        { title: 'action', cell: (row) => row.base?.action ?? '' },
+        { title: 'digest', cell: (row) => row.base?.digest ?? '', flexible: true },
+      ])}`,
     );
   return found.classes.some(({ expired }) => expired.length > 0) ? EXIT.problems : EXIT.ok;
 }

@@ -27,6 +27,7 @@ export const VERIFY_MEANINGS: Readonly<Record<FindingKind, string>> = {
   BODY: 'A body that is not the record that its leaf is about.',
   TIMESTAMP: 'A timestamp that is not about the note beside it, or that its certificate did not sign.',
   WITNESS: 'A cosignature that is wrong, or too few of them for the policy that was given.',
+  BASE: 'What a pruned partition of the log begins with is not what was recorded (of a store only).',
   TERMS: 'Summaries of blocks that are not those that were signed.',
 };
 

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
-import { refuseUnfinishedCopy, type EventLog, type LogId } from '#lib/log';
-import { forgetGenerations, livePositions } from '#lib/projections';
+import { assertBegins, refuseUnfinishedCopy, type EventLog, type LogId } from '#lib/log';
+import { currentBases, forgetGenerations, livePositions } from '#lib/projections';
 
 /** Where a log is kept, as the settings name it. */
 export interface LogPlace {
@@ -53,10 +53,13 @@ export const ADOPT_NEW = 'new';
  * Compares the opened log with what this database was derived from, and remembers it at first.
  * @param adopt the setting FABULA_ADOPT_LOG: the id of the log that is to be taken from now on, or `new`
  * @returns true when the read models of another log were forgotten
- * @throws LogDiffers, CopyUnfinished
+ * @throws LogDiffers, CopyUnfinished; LogDamaged when the log begins after what was kept of its pruned records
  */
 export async function recogniseLog(pool: Pool, log: EventLog, place: LogPlace, adopt: string | undefined): Promise<boolean> {
   const logId = await log.id();
+  const bases = await currentBases(pool, logId);
+  // Before anything else: whatever is adopted, what neither the log nor a base has cannot be derived.
+  await assertBegins(log, (partition) => bases.find((base) => base.partition === partition)?.offset ?? 0);
   const difference = await differenceFrom(pool, log, logId, place);
   if (difference === undefined) {
     if ((await knownLog(pool)) === undefined) await refuseUnfinishedCopy(log);
@@ -88,6 +91,9 @@ async function differenceFrom(pool: Pool, log: EventLog, logId: LogId, place: Lo
     if (nextOffset > end) {
       return `The read models of this database hold partition ${partition} of ${opened} up to offset ${nextOffset}, but it ends at ${end}: records are gone.`;
     }
+    const begin = await log.begin(partition);
+    if (nextOffset < begin)
+      return `The read models of this database hold partition ${partition} of ${opened} up to offset ${nextOffset} only, but it begins at ${begin}: they are older than its pruning.`;
   }
   return undefined;
 }

@@ -20,6 +20,7 @@ import {
 } from '#lib/platform';
 import { NotMigrated, runMigrations } from '../../../migrations/index.js';
 import { banner } from './banner.js';
+import { LogBaseDamaged } from '#lib/projections';
 import { LogDiffers } from './known-log.js';
 import { publishSampleStories } from './sample-stories.js';
 import { startServer, type RunningServer } from './server.js';
@@ -38,6 +39,7 @@ const EXPECTED = [
   KekUnusable,
   WrapBroken,
   LogDiffers,
+  LogBaseDamaged,
   KafkaFileUnreadable,
   NotDurable,
   NotMigrated,

@@ -288,6 +288,7 @@ export class FabulaNode {
     ]);
     if (this.has('signer')) this.audit.startNotary();
     if (this.has('auditor')) this.compliance.start();
+    if (this.has('auditor')) this.retention.start(alarmOf(this.metrics, this.logger));
     if (this.has('api')) this.audit.resumeExports();
   }
 
@@ -300,7 +301,7 @@ export class FabulaNode {
   /** @param at told what is being stopped, so that it can be named if it does not end */
   async stop(at: (what: string) => void = () => undefined): Promise<void> {
     const running: readonly Ending[] = [
-      ['compliance', () => this.compliance.stop()],
+      ['compliance', () => Promise.all([this.compliance.stop(), this.retention.stop()])],
       ['engine', () => this.commands.stop()],
       ['shares of partitions', () => Promise.all(this.follows.map(({ ownership }) => ownership.stop()))],
       ['projector', () => this.projections.stop()],

@@ -59,7 +59,7 @@ export {
 } from './bundle/verify-bundle.js';
 export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan, type PlanOptions } from './bundle/write-bundle.js';
 export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
-export { verifyStore, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
+export { verifyStore, type LogBaseCheck, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
 export { rebuildTrees, type TreeRebuild } from './rebuild.js';
 export { Tiles } from './tiles/tiles.js';
 export { MirrorRefused, mirrorTiles, type MirrorOptions } from './tiles/mirror.js';

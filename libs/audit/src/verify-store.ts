@@ -1,26 +1,16 @@
-import { admit, EMPTY_HEAD, type StreamHead, type Verdict } from '#lib/decision';
 import { NO_RELEASES, type EventLog, type Releases } from '#lib/log';
 import type { AuditHead, AuditStore, KeptNote, StoredLeaf } from './audit-store.js';
 import { Findings, type Finding } from './bundle/findings.js';
 import { LeafSequence } from './bundle/leaf-sequence.js';
-import { filedUnder, leafBytes } from './leaf.js';
+import { deriveLeaves } from './derive-leaves.js';
+import { filedUnder } from './leaf.js';
 import { partitionOfLog, type LogName } from './log-name.js';
 import { originOf } from './notary.js';
 import { readRootLeaf } from './bundle/read-json.js';
 import { checkPruned } from './retention/check-pruned.js';
 import type { PrunedClass, TreeBase } from './retention/tree-base.js';
 import { TermsComparison } from './terms/compare-terms.js';
-import {
-  Frontier,
-  leafHash,
-  openTrustedNote,
-  parseTrust,
-  TILE_HEIGHT,
-  type CheckpointNote,
-  type Hash,
-  type TrustedKey,
-} from './tlog/index.js';
-import { admits, understood } from './understood.js';
+import { Frontier, openTrustedNote, parseTrust, TILE_HEIGHT, type CheckpointNote, type Hash, type TrustedKey } from './tlog/index.js';
 
 export interface VerifyStoreOptions {
   readonly store: AuditStore;
@@ -34,9 +24,18 @@ export interface VerifyStoreOptions {
   readonly outsideNotes?: readonly string[];
   /** Whether two people approved that action: of each pruning that the store tells of. Default: nobody is asked. */
   readonly approved?: (action: string) => Promise<boolean>;
+  /** What lies where partitions of a pruned log begin, compared with what was recorded of it. */
+  readonly logBases?: () => Promise<readonly LogBaseCheck[]>;
   /** Only these trees; default all. */
   readonly logs?: readonly LogName[];
   readonly progress?: (log: LogName, leaves: number) => void;
+}
+
+export interface LogBaseCheck {
+  readonly partition: number;
+  readonly offset: number;
+  /** In words; null: it is what was recorded. */
+  readonly problem: string | null;
 }
 
 export interface StoreReport {
@@ -84,8 +83,16 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<StoreRep
   }
   await comparePruned(options, findings, pruned, bases);
   for (const text of options.outsideNotes ?? []) await compareOutside(options.store, keys, findings, heads, text);
+  for (const { partition, offset, problem } of (await options.logBases?.()) ?? [])
+    if (problem !== null)
+      findings.add('BASE', `the base of partition ${partition} up to offset ${offset} ${problem}`, {
+        tree: `p${partition}`,
+        offset: String(offset),
+      });
   const notShown: string[] = [];
   if (options.log === undefined) notShown.push('that leaves tell of the records in the log: give the log');
+  for (const { partition, begin } of await begins(options.log))
+    notShown.push(`that leaves of partition ${partition} tell of its records before offset ${begin}: those were pruned`);
   if (options.outsideNotes === undefined) notShown.push('that the store as a whole was not set back: give notes kept outside it');
   if (pruned.length > 0 && options.approved === undefined)
     notShown.push('that two people approved what was pruned: ask the running server');
@@ -100,6 +107,13 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<StoreRep
     pruned: pruned.map((one) => ({ ...one, below: String(one.below) })),
     notShown,
   };
+}
+
+async function begins(log: EventLog | undefined): Promise<readonly { readonly partition: number; readonly begin: number }[]> {
+  const found: { partition: number; begin: number }[] = [];
+  for (let partition = 0; partition < (log?.partitions ?? 0); partition++)
+    found.push({ partition, begin: (await log?.begin(partition)) ?? 0 });
+  return found.filter(({ begin }) => begin > 0);
 }
 
 async function comparePruned(
@@ -139,7 +153,7 @@ class TreeCheck {
     const { base } = this;
     const first = base?.size ?? 0n;
     const sequence = new LeafSequence(this.findings, log, logId, first, base?.previousLeaf ?? null);
-    const derived = this.derivedLeaves();
+    const derived = await this.derivedLeaves();
     const terms = new TermsComparison(
       store,
       this.findings,
@@ -179,6 +193,10 @@ class TreeCheck {
         await this.compareNote(terms);
       },
       derived: async () => {
+        if (this.derived < this.derivedFrom) {
+          this.derived++;
+          return undefined;
+        }
         const next = await derived?.next();
         this.derived++;
         return next === undefined || next.done === true ? undefined : next.value;
@@ -335,34 +353,23 @@ class TreeCheck {
   }
   private derived = 0n;
 
-  private derivedLeaves(): AsyncGenerator<Buffer> | undefined {
-    const partition = partitionOfLog(this.head.log);
-    const { log, releases = NO_RELEASES } = this.options;
-    if (partition === undefined || log === undefined) return undefined;
-    return deriveLeaves(log, releases, this.head.logId, partition, this.head.nextOffset);
-  }
-}
+  /** Leaves below are not compared with the log: their records were pruned. */
+  private derivedFrom = 0n;
 
-/** Leaves as the log alone gives them: heads of all streams of the partition are kept in memory. */
-async function* deriveLeaves(log: EventLog, releases: Releases, logId: string, partition: number, upTo: number): AsyncGenerator<Buffer> {
-  const heads = new Map<string, StreamHead>();
-  let previousLeaf: Hash | null = null;
-  let index = 0n;
-  for await (const { records } of log.read(partition, 0, { upTo: Math.min(upTo, await log.end(partition)) })) {
-    for (const { record, decoded } of await understood(records, partition, releases)) {
-      if (decoded === undefined) return;
-      let verdict: Verdict = 'invalid';
-      if (admits(decoded, partition, log.partitions)) {
-        const { stream } = decoded.record;
-        const admission = admit(heads.get(stream) ?? EMPTY_HEAD, decoded.record, decoded.digest, record.offset);
-        heads.set(stream, admission.head);
-        verdict = admission.verdict;
-      }
-      const bytes = leafBytes({ logId, partition, index, record, decoded, verdict, previousLeaf });
-      previousLeaf = leafHash(bytes);
-      index++;
-      yield bytes;
+  private async derivedLeaves(): Promise<AsyncGenerator<Buffer> | undefined> {
+    const { store, log, releases = NO_RELEASES } = this.options;
+    const { log: tree, logId, nextOffset: upTo } = this.head;
+    const partition = partitionOfLog(tree);
+    if (partition === undefined || log === undefined) return undefined;
+    const begin = await log.begin(partition);
+    if (begin === 0) return deriveLeaves({ store, log, releases, logId, partition, upTo, from: undefined });
+    if (this.base === undefined || this.base.nextOffset < begin) {
+      const message = `the log begins at offset ${begin} of partition ${partition}, after what ${tree} begins with`;
+      this.findings.add('GAP', message, { tree, offset: String(begin) });
+      return undefined;
     }
+    this.derivedFrom = this.base.size;
+    return deriveLeaves({ store, log, releases, logId, partition, upTo, from: this.base });
   }
 }
 

@@ -32,7 +32,7 @@ export class Asides {
 
   /** The command took effect before: its first turn and position, the state as it is now. */
   async repeated(command: PendingCommand, hot: HotStream, first: { readonly offset: number; readonly version: number }): Promise<AsideEnd> {
-    const turn = await this.history.turnAt(first.offset, command.kind);
+    const turn = await this.history.turnAt(command.request.stream, first.offset, command.kind);
     const { state } = hot;
     if (state === null) throw new EngineFailure('PLAYTHROUGH_PARKED', 'the stream is parked');
     const { offset, version } = first;

@@ -23,8 +23,16 @@ export interface ColdSource {
   past(stream: StreamId, turn: number): Promise<PastState | undefined>;
   /** Whether that command was accepted, however long ago (older than the head's window). */
   accepted(stream: StreamId, commandId: string): Promise<AcceptedCommand | undefined>;
+  /** Of a playthrough whose first records were pruned: the oldest turn that is kept, and the turn that the record at that offset led to. */
+  kept(stream: StreamId, offset: Offset): Promise<KeptTurns>;
   /** Playthroughs of that partition whose deadline lies before `before`, oldest first. */
   overdue(partition: number, before: number, limit: number): Promise<readonly { readonly stream: StreamId; readonly turn: number }[]>;
+}
+
+/** Undefined: none. */
+export interface KeptTurns {
+  readonly first: number | undefined;
+  readonly at: number | undefined;
 }
 
 export interface PastState {

@@ -1,5 +1,5 @@
-import { decodeRecord, partitionOf, type AcceptedCommand, type StreamHead } from '#lib/decision';
-import type { EventLog } from '#lib/log';
+import { decodeRecord, partitionOf, type AcceptedCommand, type StreamHead, type StreamId } from '#lib/decision';
+import { RecordsForgotten, type EventLog } from '#lib/log';
 import type { Clock, Timers } from '#lib/platform';
 import type { ColdSource } from './cold-source.js';
 import { EngineFailure, messageOf } from './engine-failure.js';
@@ -26,8 +26,26 @@ export class History {
     private readonly context: HistoryContext,
   ) {}
 
-  /** Turn of the command whose record stands at that offset. */
-  async turnAt(offset: number, kind: StreamKind): Promise<number> {
+  /**
+   * Turn of the command whose record stands at that offset.
+   * @throws EngineFailure RECORDS_PRUNED when that is no longer known: it took effect all the same
+   */
+  async turnAt(stream: StreamId, offset: number, kind: StreamKind): Promise<number> {
+    try {
+      return await this.recordedTurn(offset, kind);
+    } catch (error) {
+      if (!(error instanceof RecordsForgotten)) throw error;
+      // Kinds without turns say 0 whatever the record.
+      if (kind.name !== 'playthrough') return kind.turnOf([]);
+      const { at } = await this.context.cold.kept(stream, offset);
+      if (at !== undefined) return at;
+      throw new EngineFailure('RECORDS_PRUNED', 'this command took effect, so long ago that what it led to then is no longer kept', {
+        cause: error,
+      });
+    }
+  }
+
+  private async recordedTurn(offset: number, kind: StreamKind): Promise<number> {
     for await (const batch of this.context.log.read(this.partition, offset, { upTo: offset + 1, maxRecords: 1 })) {
       const stored = batch.records.find((record) => record.offset === offset);
       if (stored === undefined) continue;
@@ -51,7 +69,7 @@ export class History {
 
   /**
    * The playthrough as it was at that turn, checked against the state hash recorded then; null when there is no such turn.
-   * @throws EngineFailure NOT_YET_VISIBLE while the read model lags; INTERNAL (with an alarm) when the hash differs.
+   * @throws EngineFailure NOT_YET_VISIBLE while the read model lags; RECORDS_PRUNED when the turn is no longer kept; INTERNAL (with an alarm) when the hash differs.
    */
   async past(need: PastNeed, kind: StreamKind): Promise<PastNarrative | null> {
     const { cold, log } = this.context;
@@ -61,9 +79,19 @@ export class History {
       // Not there: because it never was, or not yet. What the log holds now decides, once the read model holds it too.
       await this.until(partition, await log.end(partition));
       const then = await cold.past(need.stream, need.turn);
-      return then === undefined ? null : this.checked(need, kind, then);
+      if (then !== undefined) return this.checked(need, kind, then);
+      await this.refusePruned(need, partition);
+      return null;
     }
     return this.checked(need, kind, at);
+  }
+
+  private async refusePruned({ stream, turn }: PastNeed, partition: number): Promise<void> {
+    const begin = await this.context.log.begin(partition);
+    if (begin === 0) return;
+    const { first } = await this.context.cold.kept(stream, begin);
+    if (first === undefined || turn >= first) return;
+    throw new EngineFailure('RECORDS_PRUNED', `the turns before ${first} were pruned`, { details: { from: String(first) } });
   }
 
   private checked(need: PastNeed, kind: StreamKind, past: Parameters<typeof pastNarrative>[1]): PastNarrative {

@@ -143,6 +143,13 @@ export const errorCatalogue = {
     'Who proposes an action does not approve it.',
     'Ask somebody else who has one of the roles that suffice.',
   ),
+  RECORDS_PRUNED: entry(
+    410,
+    false,
+    'These records were pruned',
+    'Their retention was over and two people had them forgotten; where a playthrough stands stays, and the way there since its last kept state. `details.from`, where it is given, is the first that is kept.',
+    'Go on from where it stands, or back to a turn that is kept; `fabula compliance retention` says what was pruned, and by which action.',
+  ),
   LEAVES_PRUNED: entry(
     410,
     false,

@@ -1,6 +1,6 @@
 export type { BatchChanges, VerdictCounts } from './batch-changes.js';
-export { currentBases, digestNow, LogBaseDamaged, type LogBase } from './base/log-base.js';
-export { dropFormer, switchBase, thin } from './base/switch-base.js';
+export { currentBases, LogBaseDamaged, type LogBase } from './base/log-base.js';
+export { baseDigest, dropFormer, switchBase, thin } from './base/switch-base.js';
 export { BaseRefused, takeBase, type TakeBase } from './base/take-base.js';
 export { ComplianceReads, type ActionFilter, type BaseTaken, type Touched } from './compliance-reads.js';
 export { DEAD_LETTER_KINDS, type DeadLetterKind, type DeadLetterNotice } from './dead-letter.js';

@@ -136,6 +136,11 @@ export class MemoryProjection implements ProjectionStore, ColdReads, DigestSourc
     return row === undefined ? undefined : acceptedCommand(row);
   }
 
+  async kept(stream: StreamId, offset: Offset): ReturnType<ColdReads['kept']> {
+    const turns = this.turnsOf.get(playthroughIdOf(stream)) ?? [];
+    return { first: turns[0]?.turn, at: turns.findLast((row) => row.offset === offset)?.turn };
+  }
+
   async overdue(partition: number, before: number, limit: number): ReturnType<ColdReads['overdue']> {
     const due: ReadModelRows['playthroughs'][] = [];
     for (const row of this.rows('playthroughs').values()) {

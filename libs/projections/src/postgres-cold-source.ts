@@ -71,6 +71,16 @@ export class PostgresColdSource implements ColdReads {
     return { commandId: row.command_id, commandDigest: row.command_digest, version: Number(row.version), offset: Number(row.offset) };
   }
 
+  async kept(stream: StreamId, offset: Offset): ReturnType<ColdReads['kept']> {
+    const { rows } = await this.live.query<{ first: string | null; at: string | null }>(
+      'kept_turns',
+      (schema) => `select min(turn) as first, max(turn) filter (where "offset" = $2) as at from ${schema}.turns where playthrough_id = $1`,
+      [stream.slice(stream.indexOf('/') + 1), offset],
+    );
+    const number = (text: string | null | undefined): number | undefined => (text == null ? undefined : Number(text));
+    return { first: number(rows[0]?.first), at: number(rows[0]?.at) };
+  }
+
   async overdue(partition: number, before: number, limit: number): ReturnType<ColdReads['overdue']> {
     const { rows } = await this.live.query<{ stream: string; turn: string }>('overdue', overdueText, [partition, before, limit]);
     return rows.map((row) => ({ stream: row.stream, turn: Number(row.turn) }));

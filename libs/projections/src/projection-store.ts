@@ -99,6 +99,7 @@ export interface ColdReads {
   position(partition: number): Promise<Offset>;
   past(stream: StreamId, turn: number): Promise<PastState | undefined>;
   accepted(stream: StreamId, commandId: string): Promise<AcceptedCommand | undefined>;
+  kept(stream: StreamId, offset: Offset): Promise<{ readonly first: number | undefined; readonly at: number | undefined }>;
   overdue(partition: number, before: number, limit: number): Promise<readonly { readonly stream: StreamId; readonly turn: number }[]>;
 }
 

@@ -251,6 +251,8 @@ class Rebuild {
     for (const { partition, nextOffset } of positions) {
       if (nextOffset > (await this.options.log.end(partition)))
         return `the live generation is beyond the log's end in partition ${partition}`;
+      if (nextOffset < (await this.options.log.begin(partition)))
+        return `the live generation is older than what partition ${partition} begins with`;
     }
     return undefined;
   }

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport } from '#lib/audit';
+import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport, type VerifyStoreOptions } from '#lib/audit';
 import type { EventLog, Releases } from '#lib/log';
 import { errorText, FabulaError, pause, systemClock, systemTimers, type Logger } from '#lib/platform';
 
@@ -56,11 +56,11 @@ export class AuditMaintenance {
 
   constructor(private readonly options: AuditMaintenanceOptions) {}
 
-  /** Who says whether two people approved a pruning. */
-  asking(approved: (action: string) => Promise<boolean>): void {
-    this.approved = approved;
+  /** Who says whether two people approved a pruning, and whether what the log begins with is what was recorded. */
+  asking(asked: Pick<VerifyStoreOptions, 'approved' | 'logBases'>): void {
+    this.asked = asked;
   }
-  private approved: ((action: string) => Promise<boolean>) | undefined;
+  private asked: Pick<VerifyStoreOptions, 'approved' | 'logBases'> = {};
 
   /** Runs work that neither a verification nor a rebuild may meet, in whichever process; waits for them a while. @throws FabulaError CONFLICT */
   async alone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -116,7 +116,7 @@ export class AuditMaintenance {
           releases,
           outsideNotes: outside.filter((note) => note !== undefined),
           progress,
-          ...(this.approved === undefined ? {} : { approved: this.approved }),
+          ...this.asked,
         });
       },
       (work) => (this.verifying = work),

@@ -15,9 +15,10 @@ export class AdminRetentionController {
   @ApiOperation({
     summary: 'Per retention class its purpose, how long it is kept and since whose decision, its oldest leaf, and what of it may be pruned',
     description:
-      '`expired` names partitions and offsets as the action `prune` takes them; `heldBy` the holds that stand against it; `pruned` what has gone. Times: ms since the epoch.',
+      '`expired` names partitions and offsets as the action `prune` takes them; `heldBy` the holds that stand against it; `pruned` what has gone. `log` tells of each partition where it begins and ends, and with which base, taken for which action. Times: ms since the epoch.',
   })
   async report(): Promise<object> {
-    return { classes: await this.node.retention.report() };
+    const { retention } = this.node;
+    return { classes: await retention.report(), log: await retention.log.report() };
   }
 }

@@ -10,7 +10,7 @@ export interface LogObstacleHost {
   readonly pool: Pool;
   readonly log: EventLog;
   readonly logId: LogId;
-  readonly store: AuditStore;
+  readonly store: Pick<AuditStore, 'bases'>;
   readonly live: LiveGeneration;
 }
 

@@ -1,20 +1,21 @@
 import type { Pool } from 'pg';
-import { partitionLog, pruneLeaves, type LeafPruned, type StoredLeaf } from '#lib/audit';
+import { partitionLog, pruneLeaves, type AuditStore, type LeafPruned, type StoredLeaf } from '#lib/audit';
 import { activeHolds, RETENTION_CLASSES, retentionOf as classOf, type ActiveHold, type Asked, type PruneAction } from '#lib/compliance';
 import type { EventLog, LogId } from '#lib/log';
-import { systemClock } from '#lib/platform';
-import type { ComplianceReads, ReadModels } from '#lib/projections';
+import { errorText, systemClock } from '#lib/platform';
+import { withOwnPool, type ComplianceReads, type ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
 import type { ActionWork } from '../compliance/action-work.js';
 import type { Compliance } from '../compliance/compliance.js';
 import { DAY_MS, expiredLeaves, holdsOnLeaves, oldestLeaf, type ExpiredLeaves } from './leaf-classes.js';
-import { LogPruning, type LogPruningHost } from './log-pruning.js';
+import { LogPruning, signedRecord, type LogPruningHost } from './log-pruning.js';
 import { rejectedRule, retentionRules, type RetentionRule } from './retention-policy.js';
 
 /** Partitions that one action may name: what came of each stands in its result. */
 const MAX_PARTITIONS = 128;
 
 export interface RetentionHost extends Omit<LogPruningHost, 'rules'> {
+  readonly store: AuditStore;
   readonly reads: Pick<ComplianceReads, 'actions' | 'action' | 'state' | 'basesTaken'>;
 }
 
@@ -37,6 +38,20 @@ export class Retention {
   constructor(private readonly host: RetentionHost) {
     this.log = new LogPruning({ ...host, rules: () => this.rules() });
   }
+
+  /** Looks once whether something that was pruned is there again. */
+  start(alarm: (message: string) => void): void {
+    const abort = new AbortController();
+    const done = this.log.finish(abort.signal).catch((error: unknown) => {
+      if (!abort.signal.aborted) alarm(`what was pruned of the log is there again: ${errorText(error)}`);
+    });
+    this.finishing = { abort, done };
+  }
+  async stop(): Promise<void> {
+    this.finishing?.abort.abort();
+    await this.finishing?.done;
+  }
+  private finishing: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
   rules(): Promise<readonly RetentionRule[]> {
     return retentionRules(this.host.reads);
@@ -170,13 +185,14 @@ export function retentionOf(node: {
   readonly projections: { readonly databaseUrl: string };
 }): Retention {
   const { pool, log, logId, audit, reads, compliance } = node;
-  const { databaseUrl } = node.projections;
+  const patient: RetentionHost['patient'] = (work) => withOwnPool(node.projections.databaseUrl, 'fabula-prune', work);
+  const signed: RetentionHost['signed'] = (partition, offset) => signedRecord({ pool, store, logId }, partition, offset);
   const record: RetentionHost['record'] = (command) => compliance.service.bySystem(command, command.id);
   const { store, maintenance } = audit;
   const alone: RetentionHost['alone'] = (work, signal) => maintenance.alone(work, signal);
-  const retention = new Retention({ pool, log, logId, store, live: reads.live, reads: compliance.reads, alone, databaseUrl, record });
+  const retention = new Retention({ pool, log, logId, store, live: reads.live, reads: compliance.reads, alone, record, patient, signed });
   compliance.register(retention.setWork);
   compliance.register(retention.pruneWork);
-  maintenance.asking((action) => retention.approved(action));
+  maintenance.asking({ approved: (action) => retention.approved(action), logBases: () => retention.log.check() });
   return retention;
 }

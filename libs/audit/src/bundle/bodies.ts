@@ -20,7 +20,8 @@ export function bodiesOf(log: EventLog): RecordBodies {
     async of(partition, offsets) {
       const wanted = new Set(offsets);
       const found = new Map<number, Uint8Array>();
-      for (const { from, upTo } of runs(offsets))
+      const begin = await log.begin(partition);
+      for (const { from, upTo } of runs(offsets.filter((offset) => offset >= begin)))
         for await (const { records } of log.read(partition, from, { upTo }))
           for (const { offset, value } of records) if (wanted.has(offset)) found.set(offset, value);
       return found;

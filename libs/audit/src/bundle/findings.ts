@@ -32,6 +32,8 @@ export const EXIT_CODES = {
   TIMESTAMP: 24,
   /** A cosignature that is wrong, or too few of them for the policy that was given. */
   WITNESS: 25,
+  /** What a pruned partition of the log begins with is not what was recorded; found in a store only. */
+  BASE: 26,
 } as const;
 
 export type FindingKind = keyof typeof EXIT_CODES;

@@ -89,6 +89,17 @@ export class HandColdSource implements ColdSource {
     return this.rows.get(stream)?.accepted.get(commandId);
   }
 
+  async kept(stream: StreamId): ReturnType<ColdSource['kept']> {
+    this.called('kept');
+    return { first: this.rows.get(stream)?.turns[0]?.turn, at: undefined };
+  }
+
+  /** Past turns before that one are gone, as after a pruning. */
+  prune(stream: StreamId, before: number): void {
+    const turns = this.rows.get(stream)?.turns ?? [];
+    while (turns[0] !== undefined && turns[0].turn < before) turns.shift();
+  }
+
   async overdue(partition: number, before: number, limit: number): ReturnType<ColdSource['overdue']> {
     this.called('overdue');
     const due = [...this.rows].flatMap(([stream, { playthrough }]) =>

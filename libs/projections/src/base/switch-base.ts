@@ -4,7 +4,7 @@ import { schemaOf } from '../generation-ddl.js';
 import { dropGeneration, listGenerations, locked, transaction } from '../generations.js';
 import { columnName, TABLES } from '../tables.js';
 import { REDUCED } from './base-rows.js';
-import { checkBase, currentBases, dropBase, listBases, type LogBase } from './log-base.js';
+import { checkBase, currentBases, digestNow, dropBase, listBases, type LogBase } from './log-base.js';
 
 /**
  * From here on every fold of the partition begins with this base, in one transaction; its rows are verified once more. Read models that were being
@@ -27,6 +27,15 @@ export async function switchBase(pool: Pool, base: LogBase, digest: string): Pro
     ]);
     await client.query(`update fabula.log_bases set state = 'current' where id = $1 and state = 'folded'`, [base.id]);
     for (const { n, state } of await listGenerations(client)) if (state === 'building') await dropGeneration(client, n);
+  });
+}
+
+/** The digest of what lies there now. @throws LogBaseDamaged when that is no base at all */
+export function baseDigest(pool: Pool, base: LogBase): Promise<string> {
+  return transaction(pool, async (client) => {
+    await client.query('set transaction isolation level repeatable read, read only');
+    await client.query('set local statement_timeout = 0');
+    return digestNow(client, base);
   });
 }
 
