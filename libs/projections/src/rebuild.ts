@@ -1,5 +1,5 @@
 import { Pool, type PoolClient } from 'pg';
-import { createPostgresReleases, type EventLog, type LogId, type Offset } from '#lib/log';
+import { createPostgresReleases, RecordsForgotten, type EventLog, type LogId, type Offset } from '#lib/log';
 import type { Clock, Timers } from '#lib/platform';
 import { thin } from './base/switch-base.js';
 import { RETIRED_EPOCH } from './commit-statement.js';
@@ -187,7 +187,8 @@ class Rebuild {
       ...(cacheBytes !== undefined && { cacheBytes }),
       onError: (error, partition) => {
         onError?.(error, partition);
-        if (++this.failures > MAX_FAILURES) this.giveUp(error);
+        // Records that were pruned do not come back.
+        if (++this.failures > MAX_FAILURES || error instanceof RecordsForgotten) this.giveUp(error);
         this.lookAgain();
       },
     });

@@ -10,7 +10,7 @@ import { readPositions } from '../stored-positions.js';
 import type { StreamKinds } from '../stream-kinds.js';
 import { columnName, TABLES, type TableName } from '../tables.js';
 import { reductions } from './base-rows.js';
-import { digestNow, dropBase, listBases, patient, seed, type LogBase } from './log-base.js';
+import { digestNow, dropBase, listBases, LogBaseDamaged, patient, seed, type LogBase } from './log-base.js';
 
 export interface TakeBase {
   /** One whose statements may take long. */
@@ -56,11 +56,15 @@ async function opened(client: PoolClient, { log, logId, partition, offset, actio
   const bases = (await listBases(client, logId)).filter((one) => one.partition === partition);
   const next = bases.find(({ state }) => state === 'building' || state === 'folded');
   if (next !== undefined) {
-    if (next.offset === offset && next.action === action && next.layout === LAYOUT) return next;
+    const mine = next.offset === offset && next.action === action && next.layout === LAYOUT;
+    // Changed since: the records are still there, so it is folded again.
+    if (mine && (next.state === 'building' || (await isSound(client, next)))) return next;
     await dropBase(client, next);
   }
   const current = bases.find(({ state }) => state === 'current');
   if (current !== undefined && current.offset >= offset) throw new BaseRefused(partition, offset, `it begins at ${current.offset} already`);
+  const end = await log.end(partition);
+  if (offset > end) throw new BaseRefused(partition, offset, `it ends at ${end}`);
   const begin = await log.begin(partition);
   if (begin > (current?.offset ?? 0)) throw new BaseRefused(partition, offset, `it begins at ${begin}, which no base reaches`);
   const { rows } = await client.query<{ id: number }>(
@@ -75,6 +79,16 @@ async function opened(client: PoolClient, { log, logId, partition, offset, actio
   );
   if (current !== undefined) await seed(client, -id, [current]);
   return { id, logId, partition, offset, layout: LAYOUT, action, state: 'building', digest: null };
+}
+
+async function isSound(client: PoolClient, base: LogBase): Promise<boolean> {
+  await client.query('set local statement_timeout = 0');
+  try {
+    return (await digestNow(client, base)) === base.digest;
+  } catch (error) {
+    if (error instanceof LogBaseDamaged) return false;
+    throw error;
+  }
 }
 
 async function fold({ pool, log, logId, timers, partition, offset, signal, kinds }: TakeBase, { id }: LogBase): Promise<void> {
