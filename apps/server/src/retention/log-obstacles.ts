@@ -34,6 +34,12 @@ export async function logObstacle(
   const tree = (await store.bases(logId)).find((one) => one.log === `p${partition}`);
   if ((tree?.nextOffset ?? 0) < offset)
     return `${which}: the audit still begins at offset ${tree?.nextOffset ?? 0}; have the leaves pruned first`;
+  const rule = rules.find(({ name }) => name === retention);
+  if (rule === undefined || rule.keepDays === null) return `${retention} is kept without an end: nothing of it expires`;
+  // The last of them, by the log itself: their leaves may have gone by an earlier rule.
+  const last = await timeAt(log, partition, offset - 1);
+  if (last === undefined || last > now - rule.keepDays * DAY_MS)
+    return `${which}: the record at ${offset - 1} is not ${rule.keepDays} days old, so long is ${retention} kept`;
   const kept = await keptLeaf(pool, { partition, offset }, rules, retention, now);
   if (kept !== null) return `${which}: ${kept}`;
   const { rows: feeds } = await pool.query<{ topic: string; offset: string }>(
@@ -49,6 +55,11 @@ export async function logObstacle(
   if (letters[0] !== undefined)
     return `${which}: the record at ${letters[0].offset} is a dead letter (${letters[0].kind}) that may still be mended`;
   return behind(host, { partition, offset }, which);
+}
+
+async function timeAt(log: EventLog, partition: number, offset: number): Promise<number | undefined> {
+  for await (const { records } of log.read(partition, offset, { upTo: offset + 1, maxRecords: 1 })) return records[0]?.time;
+  return undefined;
 }
 
 /** A leaf before that offset that says its record is kept still: of the class that is pruned any, of others one whose time is not over. */

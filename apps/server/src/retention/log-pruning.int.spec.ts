@@ -56,7 +56,7 @@ async function begun(): Promise<World> {
   return { log, logId, side, taken: [], id: 'a-0000000000000001' };
 }
 
-const RULES: readonly RetentionRule[] = [];
+const RULES = [{ name: 'play', keepDays: 1, streams: 'playthrough' }] as unknown as readonly RetentionRule[];
 
 function hostOf({ log, logId, side, taken }: World, pool: Pool, over: (log: EventLog) => EventLog = (one) => one): LogPruningHost {
   const nextOffset = 1_000;

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { LeavesPruned, PRUNE_BLOCK, verifyBundle } from '#lib/audit';
 import { authoringEvents, storyStream, type StoryCommand } from '#lib/authoring';
-import { complianceEvents, RETENTION_CLASSES, type Asked } from '#lib/compliance';
+import { complianceEvents, RETENTION_CLASSES, type Action, type Asked } from '#lib/compliance';
 import { logEvents } from '#lib/log';
 import { createLogger, FabulaError, loadConfig, systemClock, systemTimers, type UserRole } from '#lib/platform';
 import { derivedPlaythroughId, playthroughEvents, playthroughStream } from '#lib/playthrough';
@@ -15,6 +15,7 @@ import { STORY_TEXT } from '../../../../test/simulation/story.js';
 import type { Asking } from '../compliance/compliance-service.js';
 import { FeedService } from '../feed/feed-service.js';
 import { FabulaNode } from '../node.js';
+import { PRUNE_STEPS } from './log-pruning.js';
 
 const DAY = 86_400_000;
 const PLAYED = 700;
@@ -258,18 +259,115 @@ describe('retention of one node', () => {
     expect(report.parity.kind).toBe('equal');
   });
 
-  it('forgets records of the log once what they led to is kept, recorded and signed', async () => {
-    const id = await approved({ kind: 'prune', retention: 'play', what: 'log', before: [{ partition: 0, offset: 512 }] });
-    await until(async () => ['carried-out'].includes((await view(id)).stage)).catch(async (error) => {
-      throw new Error(JSON.stringify(await view(id)), { cause: error });
+  describe('of the log itself', () => {
+    const pruning = (offset: number): Promise<string> =>
+      approved({ kind: 'prune', retention: 'play', what: 'log', before: [{ partition: 0, offset }] });
+    const blockedBy = async (id: string): Promise<string | null> => {
+      const { blocked } = await view(id);
+      await node.compliance.service.refuse(ada, id, 'tried another way').catch(() => node.compliance.service.withdraw(dora, id));
+      return blocked;
+    };
+
+    it('waits while leaves are still there, records are not expired, or a hold touches them', async () => {
+      expect(await blockedBy(await pruning(600))).toMatch(/^partition 0 before offset 600: the audit still begins at offset 512; have the/);
+      const kept = await approved({ kind: 'set-retention', retention: 'play', purpose: 'a study', keepDays: 2_000 });
+      await carriedOut(kept);
+      expect(await blockedBy(await pruning(512))).toMatch(/the record at 511 is not 2000 days old/);
+      await carriedOut(await approved({ kind: 'set-retention', retention: 'play', purpose: 'playing on', keepDays: 365 }));
+      // Its leaves went, its records did not.
+      const hold = await node.compliance.service.placeHold(dora, { scope: { kind: 'subject', id: 'r-77' }, matter: 'case 9', until: null });
+      const story = await node.compliance.service.placeHold(dora, { scope: { kind: 'story', id: 'sim' }, matter: 'case 9', until: null });
+      const later = await node.compliance.service.placeHold(dora, {
+        scope: { kind: 'subject', id: 'r-new-3' },
+        matter: 'case 9',
+        until: null,
+      });
+      expect(await blockedBy(await pruning(512))).toMatch(
+        /^hold h-[0-9a-f]{16} on (subject r-77|story sim) touches records that would go$/,
+      );
+      for (const { id } of [hold, story, later]) await approved({ kind: 'release-hold', hold: id });
+      expect(await node.log.begin(0)).toBe(0);
     });
-    expect((await view(id)).result).toEqual({ retention: 'play', what: 'log', pruned: [{ partition: 0, offset: 512 }] });
-    expect(await node.log.begin(0)).toBe(512);
-    const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
-    expect(report.parity.kind).toBe('equal');
-    await node.stop();
-    node = await opened('api,engine,projector,auditor,signer');
-    await until(current);
-    expect((await play('r-9')).duplicate).toBe(false);
+
+    it('that fails before any of its steps has lost nothing, and forgets once all of it is kept, recorded and signed', async () => {
+      const { log } = node.retention;
+      let failing: string | undefined = 'check';
+      const reached: string[] = [];
+      log.at = (step) => {
+        reached.push(step);
+        return step === failing ? Promise.reject(new Error(`killed before ${step}`)) : Promise.resolve();
+      };
+      const id = await pruning(512);
+      await until(async () => (await view(id)).failed !== null);
+      expect((await view(id)).failed).toMatchObject({ lastError: 'killed before check' });
+      // From here on by hand, so that nothing waits for the next try.
+      await node.pool.query('update fabula.compliance_work set next_at = next_at + 3600000 where action = $1', [id]);
+      const action = (await view(id)).action as Extract<Action, { kind: 'prune' }>;
+      const carryOut = () => node.retention.pruneWork.carryOut(action, new AbortController().signal);
+      for (const step of PRUNE_STEPS) {
+        failing = step;
+        await expect(carryOut()).rejects.toThrow(`killed before ${step}`);
+        const begins = PRUNE_STEPS.indexOf(step) > PRUNE_STEPS.indexOf('forget') ? 512 : 0;
+        expect([step, await node.log.begin(0)]).toEqual([step, begins]);
+        expect((await play('r-5', commands.get('r-5'))).duplicate).toBe(true);
+        expect(await log.check()).toEqual(
+          PRUNE_STEPS.indexOf(step) > PRUNE_STEPS.indexOf('switch') ? [{ partition: 0, offset: 512, problem: null }] : [],
+        );
+        // Broken off, read models may be built anew all the same.
+        if (step === 'forget' || step === 'thin') {
+          const report = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
+          expect([step, report.parity.kind]).toEqual([step, 'equal']);
+        }
+      }
+      failing = undefined;
+      await node.pool.query('update fabula.compliance_work set next_at = 0 where action = $1', [id]);
+      await carriedOut(id);
+      expect((await view(id)).result).toEqual({ retention: 'play', what: 'log', pruned: [{ partition: 0, offset: 512 }] });
+      expect(new Set(reached)).toEqual(new Set(PRUNE_STEPS));
+      const [base] = await log.report();
+      expect(base).toMatchObject({ partition: 0, begin: 512, base: { offset: 512, action: id } });
+      // One record of it, however often it was tried.
+      const taken = await node.compliance.reads.basesTaken();
+      expect(taken).toMatchObject([{ action: id, partition: 0, offset: 512, digest: base?.base?.digest }]);
+    });
+
+    it('leaves a node that starts, plays on, verifies, exports and is built anew from what is left', async () => {
+      await node.stop();
+      node = await opened('api,engine,projector,auditor,signer');
+      expect((await play('r-5', commands.get('r-5'))).duplicate).toBe(true);
+      expect((await play('r-9')).duplicate).toBe(false);
+      await until(current);
+      const { report } = await verified();
+      expect(report?.findings).toEqual([]);
+      expect(report?.notShown.join()).toMatch(/records before offset 512: those were pruned/);
+      await node.audit.maintenance.startRebuild();
+      await until(async () => node.audit.maintenance.rebuild().state !== 'running');
+      expect(node.audit.maintenance.rebuild()).toMatchObject({ state: 'done', error: null });
+      const job = await node.audit.requestExport('everything', 'r-cleo', {});
+      await node.audit.exporter.idle();
+      expect(
+        (await verifyBundle(createReadStream((await node.audit.exporter.file(job.id)) ?? ''), { vkey: await node.audit.keys.trust() }))
+          .findings,
+      ).toEqual([]);
+      const built = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
+      expect(built.parity.kind).toBe('equal');
+    });
+
+    it('names a base that was changed afterwards, and starts on none that is missing', async () => {
+      const { rows } = await node.pool.query<{ id: number }>(`select id from fabula.log_bases where state = 'current'`);
+      const change = `update log_base_${rows[0]?.id}.playthroughs set reader = 'r-forged' where reader = 'r-6'`;
+      await node.pool.query(change);
+      expect((await verified()).report?.findings).toMatchObject([{ kind: 'BASE', where: { tree: 'p0', offset: '512' } }]);
+      await node.pool.query(`update log_base_${rows[0]?.id}.playthroughs set reader = 'r-6' where reader = 'r-forged'`);
+      expect((await verified()).report?.findings).toEqual([]);
+      await node.stop();
+      await database.pool.query('alter table fabula.log_bases rename to log_bases_elsewhere');
+      await database.pool.query('create table fabula.log_bases as select * from fabula.log_bases_elsewhere where false');
+      await expect(opened('api,engine,projector,auditor,signer')).rejects.toThrow(/begins at offset 512, but nothing of it was pruned/);
+      await database.pool.query('drop table fabula.log_bases');
+      await database.pool.query('alter table fabula.log_bases_elsewhere rename to log_bases');
+      node = await opened('api,engine,projector,auditor,signer');
+      expect((await play('r-10')).duplicate).toBe(false);
+    });
   });
 });

@@ -19,7 +19,7 @@ interface Row {
   story: StoryStreamState | null;
   parked: string | null;
   readonly accepted: Map<string, AcceptedCommand>;
-  readonly turns: { turn: number; state: string }[];
+  readonly turns: { turn: number; offset: Offset; state: string }[];
 }
 
 /** Read models in memory that stand still until a test moves them on; counts its round trips. */
@@ -89,9 +89,10 @@ export class HandColdSource implements ColdSource {
     return this.rows.get(stream)?.accepted.get(commandId);
   }
 
-  async kept(stream: StreamId): ReturnType<ColdSource['kept']> {
+  async kept(stream: StreamId, offset: Offset): ReturnType<ColdSource['kept']> {
     this.called('kept');
-    return { first: this.rows.get(stream)?.turns[0]?.turn, at: undefined };
+    const turns = this.rows.get(stream)?.turns ?? [];
+    return { first: turns[0]?.turn, at: turns.find((row) => row.offset === offset)?.turn };
   }
 
   /** Past turns before that one are gone, as after a pruning. */
@@ -131,7 +132,7 @@ export class HandColdSource implements ColdSource {
       else row.playthrough = applyRecorded(row.playthrough, event);
     }
     if (row.playthrough !== null && row.turns.at(-1)?.turn !== row.playthrough.turn) {
-      row.turns.push({ turn: row.playthrough.turn, state: stateToJson(row.playthrough) });
+      row.turns.push({ turn: row.playthrough.turn, offset, state: stateToJson(row.playthrough) });
     }
   }
 }
