@@ -101,6 +101,13 @@ export interface LeafPage {
   readonly leaves: readonly StoredLeaf[];
 }
 
+/** Leaves without a hole between them. */
+export interface BytesPage {
+  /** Index of the first. */
+  readonly from: bigint;
+  readonly leaves: readonly Buffer[];
+}
+
 /**
  * Where trees, leaves, notes and export jobs are kept. Memory for tests, Postgres for use; one contract suite for both.
  * Whatever was read of a tree once never changes; only heads grow.
@@ -112,6 +119,8 @@ export interface AuditStore {
   transact<T>(log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T>;
   /** Leaves with from ≤ index < to in order, in bounded pages; ends early where leaves are missing at the end. */
   leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage>;
+  /** The stored bytes of the same leaves and nothing else of them; a page ends where one is missing. */
+  leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage>;
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
   /** Summaries of those blocks of a tree, as far as they are kept. */
   termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]>;

@@ -63,6 +63,27 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       expect(await leavesOf(store, 7n, 7n)).toEqual([]);
     });
 
+    it('reads the bytes of any run of leaves, the very ones that were stored', async () => {
+      const { log, writer } = history(21, 1);
+      for (let i = 0; i < 7; i++) await writer.batch(90);
+      await new Auditor({ log, store, timers: noTimers }).catchUp(0);
+      const all = (await leavesOf(store)).map(({ bytes }) => bytes.toString('latin1'));
+      for (const [from, to] of [
+        [0n, 10n ** 9n],
+        [490n, 610n],
+        [629n, 700n],
+        [7n, 7n],
+        [700n, 800n],
+      ] as const) {
+        const read: string[] = [];
+        for await (const page of store.leafBytes('p0', from, to)) {
+          expect(page.from).toBe(from + BigInt(read.length));
+          read.push(...page.leaves.map((bytes) => bytes.toString('latin1')));
+        }
+        expect(read).toEqual(all.slice(Number(from), Number(to)));
+      }
+    });
+
     it('keeps nothing of a transaction that fails', async () => {
       const before = await store.open('p0', 'log-a');
       const failing = store.transact('p0', async (transaction) => {

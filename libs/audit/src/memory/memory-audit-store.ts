@@ -6,6 +6,7 @@ import {
   type AuditHead,
   type AuditStore,
   type AuditTransaction,
+  type BytesPage,
   type DerivedLog,
   type Growth,
   type KeptNote,
@@ -111,6 +112,20 @@ export class MemoryAuditStore implements AuditStore {
     for (let at = 0; at < wanted.length; at += PAGE) {
       const leaves = wanted.slice(at, at + PAGE);
       yield { from: (leaves[0] as StoredLeaf).index, leaves };
+    }
+  }
+
+  async *leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
+    for await (const { leaves } of this.leaves(log, from, to)) {
+      let page: StoredLeaf[] = [];
+      for (const leaf of leaves) {
+        if (page.length > 0 && leaf.index !== (page[0] as StoredLeaf).index + BigInt(page.length)) {
+          yield bytesOf(page);
+          page = [];
+        }
+        page.push(leaf);
+      }
+      if (page.length > 0) yield bytesOf(page);
     }
   }
 
@@ -310,3 +325,8 @@ export class MemoryAuditStore implements AuditStore {
     if (newest !== undefined && newest.size >= note.size) throw noteNotNewer(note, newest.size);
   }
 }
+
+const bytesOf = (leaves: readonly StoredLeaf[]): BytesPage => ({
+  from: (leaves[0] as StoredLeaf).index,
+  leaves: leaves.map(({ bytes }) => bytes),
+});

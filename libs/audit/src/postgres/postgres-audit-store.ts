@@ -1,7 +1,7 @@
 import type { Pool, QueryConfig } from 'pg';
 import type { LogId } from '#lib/log';
 import { withTransaction } from '#lib/platform';
-import type { AuditHead, AuditStore, AuditTransaction, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
+import type { AuditHead, AuditStore, AuditTransaction, BytesPage, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
 import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
@@ -10,6 +10,7 @@ import type { PrunedClass, TreeBase } from '../retention/tree-base.js';
 import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
+import { leafBytesOf } from './leaf-bytes.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
 import { readSigningKeys } from './signing-key-rows.js';
 import { searchLeaves, timeSpan } from './search-leaves.js';
@@ -76,6 +77,10 @@ export class PostgresAuditStore implements AuditStore {
       yield { from: first.index, leaves };
       at = last.index + 1n;
     }
+  }
+
+  leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
+    return leafBytesOf(this.pool, numberOf(log), from, to);
   }
 
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]> {

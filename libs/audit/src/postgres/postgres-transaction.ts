@@ -7,6 +7,7 @@ import type { TileAddress } from '../tlog/index.js';
 import { pruneRows, readBase, readStreamBases } from './base-rows.js';
 import { saveTermBlocks } from './term-block-rows.js';
 import { addSigningKey, readSigningKeys } from './signing-key-rows.js';
+import { booleanArray, numberArray, textArray } from './array-literals.js';
 import { headOf, noteOf, numberOf, type HeadRow, type NoteRow } from './rows.js';
 
 const LOCK_HEAD = `
@@ -56,7 +57,7 @@ export async function runTransaction<T>(pool: Pool, log: LogName, work: (transac
   let broken = true;
   try {
     await client.query('begin');
-    const { rows } = await client.query<LockedHead>(LOCK_HEAD, [numberOf(log)]);
+    const { rows } = await client.query<LockedHead>({ name: 'audit-lock-head', text: LOCK_HEAD, values: [numberOf(log)] });
     const row = rows[0];
     // Somebody rebuilds: the next attempt opens the tree anew.
     if (row === undefined) throw new Error(`the audit tree ${log} was just forgotten`);
@@ -96,7 +97,8 @@ function transactionOf(client: PoolClient, row: LockedHead, newestNote: bigint):
   return {
     head,
     acceptedLeaves: async (streams) => {
-      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>(ACCEPTED, [row.log, streams, row.base ?? 0]);
+      const values = [row.log, streams, row.base ?? 0];
+      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>({ name: 'audit-accepted', text: ACCEPTED, values });
       const found = new Map<StreamId, Buffer[]>();
       for (const { stream, leaf } of rows) {
         const leaves = found.get(stream);
@@ -146,19 +148,19 @@ async function grow(client: PoolClient, log: LogName, size: bigint, { leaves, ti
       numberOf(log),
       size,
       leafPlaces.bytes,
-      leafPlaces.starts,
-      leafPlaces.lengths,
-      leaves.map((leaf) => leaf.offset),
-      leaves.map((leaf) => leaf.time),
-      leaves.map((leaf) => leaf.stream),
-      leaves.map((leaf) => leaf.correlationId),
-      leaves.map((leaf) => leaf.actor),
-      leaves.map((leaf) => leaf.accepted),
+      numberArray(leafPlaces.starts),
+      numberArray(leafPlaces.lengths),
+      numberArray(leaves.map((leaf) => leaf.offset)),
+      numberArray(leaves.map((leaf) => leaf.time)),
+      textArray(leaves.map((leaf) => leaf.stream)),
+      textArray(leaves.map((leaf) => leaf.correlationId)),
+      textArray(leaves.map((leaf) => leaf.actor)),
+      booleanArray(leaves.map((leaf) => leaf.accepted)),
       tilePlaces.bytes,
-      tilePlaces.starts,
-      tilePlaces.lengths,
-      tiles.map((tile) => tile.level),
-      tiles.map((tile) => tile.index),
+      numberArray(tilePlaces.starts),
+      numberArray(tilePlaces.lengths),
+      numberArray(tiles.map((tile) => tile.level)),
+      numberArray(tiles.map((tile) => tile.index)),
       head.nextOffset,
       head.size,
       Buffer.concat(head.frontier),
@@ -200,11 +202,12 @@ export async function readTiles(
   addresses: readonly TileAddress[],
 ): Promise<readonly (Buffer | undefined)[]> {
   if (addresses.length === 0) return [];
-  const { rows } = await client.query<{ n: string; hashes: Buffer }>(
-    `select wanted.n, hashes from unnest($2::smallint[], $3::bigint[]) with ordinality as wanted (level, tile, n)
-     join fabula.audit_tiles stored on stored.log = $1 and stored.level = wanted.level and stored.tile = wanted.tile`,
-    [log, addresses.map((tile) => tile.level), addresses.map((tile) => tile.index)],
-  );
+  const { rows } = await client.query<{ n: string; hashes: Buffer }>({
+    name: 'audit-tiles',
+    text: `select wanted.n, hashes from unnest($2::smallint[], $3::bigint[]) with ordinality as wanted (level, tile, n)
+           join fabula.audit_tiles stored on stored.log = $1 and stored.level = wanted.level and stored.tile = wanted.tile`,
+    values: [log, addresses.map((tile) => tile.level), addresses.map((tile) => tile.index)],
+  });
   const found: (Buffer | undefined)[] = addresses.map(() => undefined);
   for (const { n, hashes } of rows) found[Number(n) - 1] = hashes;
   return found;
