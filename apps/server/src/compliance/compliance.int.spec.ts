@@ -13,7 +13,7 @@ import { STORY_TEXT } from '../../../../test/simulation/story.js';
 import { FabulaNode } from '../node.js';
 import type { ActionWork } from './action-work.js';
 import { ComplianceExecutor, type ExecutorOptions } from './compliance-executor.js';
-import type { Asking } from './compliance-service.js';
+import { ComplianceService, type Asking } from './compliance-service.js';
 import { hindrance } from './hindrances.js';
 
 const HOUR = 3_600_000;
@@ -177,6 +177,27 @@ describe('compliance of one node', () => {
     expect(again).toEqual({ ...first, duplicate: true });
     expect(await code(node.compliance.service.propose(asking, eraseOf('r-other')))).toBe('COMMAND_REUSED');
     await node.compliance.service.withdraw(dora, first.id);
+  });
+
+  it('answers a repeated proposal as it was taken, although what it asked for could not be proposed any more', async () => {
+    let why: string | null = null;
+    const { waiter, logId, compliance } = node;
+    const service = new ComplianceService({
+      logId,
+      waiter,
+      reads: compliance.reads,
+      now: systemClock.now,
+      alarm: () => undefined,
+      refusal: async () => why,
+      execute: (request) => node.execute(request),
+    });
+    const asking = { ...dora, commandId: randomUUID() };
+    const first = await service.propose(asking, eraseOf('r-done'));
+    why = 'it is done already';
+    expect(await service.propose(asking, eraseOf('r-done'))).toEqual({ ...first, duplicate: true });
+    expect(await code(service.propose(asking, eraseOf('r-other')))).toBe('COMMAND_REUSED');
+    expect(await code(service.propose(dora, eraseOf('r-done')))).toBe('BAD_INPUT');
+    await service.withdraw(dora, first.id);
   });
 
   it('carries out once what a process did that died before it could record it, and takes nothing from it when it wakes up late', async () => {
