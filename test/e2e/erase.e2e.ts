@@ -46,7 +46,7 @@ interface Hits {
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-jest.setTimeout(isLong ? 600_000 : 120_000);
+jest.setTimeout(isLong ? 900_000 : 300_000);
 
 describe('a reader who asks to be forgotten, while others play', () => {
   let dataDir: string;
