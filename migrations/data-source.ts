@@ -21,6 +21,7 @@ import { DatabaseRoles1795000001800 } from './1795000001800-database-roles.js';
 import { applyGrants } from './apply-grants.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 import { LogBegins1795000001900 } from './1795000001900-log-begins.js';
+import { TermsOfEarlierNotes1795000002000 } from './1795000002000-terms-of-earlier-notes.js';
 import { Retention1795000001700 } from './1795000001700-retention.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
@@ -44,6 +45,7 @@ const migrations = [
   Retention1795000001700,
   DatabaseRoles1795000001800,
   LogBegins1795000001900,
+  TermsOfEarlierNotes1795000002000,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */

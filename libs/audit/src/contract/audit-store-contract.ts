@@ -138,6 +138,28 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       expect(inside).toEqual([[five], [], undefined]);
     });
 
+    it('keeps terms of a note that had none, and both places where the root tree holds it', async () => {
+      await store.open('root', 'log-a');
+      const [five, nine, late] = [noteOf(5n, 'log-a'), noteOf(9n, 'log-a', 1n), { ...noteOf(7n, 'log-a', 2n), log: 'p1' as const }];
+      const said = leafHash(Buffer.from('terms'));
+      const later = { ...nine, terms: said, rootIndex: 3n };
+      await store.transact('root', (transaction) => transaction.keepNotes([five, nine, late]));
+      const say = (note: typeof later): Promise<void> => store.transact('root', (transaction) => transaction.keepTerms([note]));
+      await say(later);
+      const held = { ...later, firstRootIndex: 1n };
+      expect(await store.latestNote('p0', 'log-a')).toEqual(held);
+      expect([await store.notes('p0', 'log-a', 0n, 9), await store.latestNotes('log-a')]).toEqual([
+        [five, held],
+        [held, late],
+      ]);
+      expect(await store.transact('root', (transaction) => transaction.latestNote('p0'))).toEqual(held);
+      expect(await store.notesInRoot('log-a', 0n, 10)).toEqual([five, nine, late, held]);
+      expect(await store.notesInRoot('log-a', 2n, 10)).toEqual([late, held]);
+      expect(await store.notesInRoot('log-a', 3n, 10)).toEqual([held]);
+      expect(await store.notesInRoot('log-a', 1n, 2)).toEqual([nine, late]);
+      for (const wrong of [later, { ...later, size: 8n }]) await expect(say(wrong)).rejects.toThrow(AuditStopped);
+    });
+
     it('keeps the keys of each log in order: one is current, those before it have the sizes up to which they count', async () => {
       await store.open('root', 'log-a');
       expect(await store.signingKeys('log-a')).toEqual([]);

@@ -1,8 +1,10 @@
 import { WINDOW_SIZE } from '#lib/decision';
 import type { LogId } from '#lib/log';
 import {
+  heldInRoot,
   noteNotNewer,
   onlyGrows,
+  termsKept,
   type AuditHead,
   type AuditStore,
   type AuditTransaction,
@@ -84,6 +86,16 @@ export class MemoryAuditStore implements AuditStore {
           pending.push(() => this.keptNotes.push(...notes));
           return Promise.resolve();
         },
+        keepTerms: (notes) => {
+          const places = notes.map((note) => this.placeWithoutTerms(note));
+          pending.push(() =>
+            notes.forEach(({ terms, rootIndex }, i) => {
+              const [at = -1, kept] = places[i] ?? [];
+              if (kept !== undefined) this.keptNotes[at] = { ...kept, terms, rootIndex, firstRootIndex: kept.rootIndex ?? 0n };
+            }),
+          );
+          return Promise.resolve();
+        },
         keepTermBlocks: (blocks) => {
           pending.push(() => this.applyTermBlocks(log, blocks));
           return Promise.resolve();
@@ -160,7 +172,8 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve(notes.slice(0, limit));
   }
   notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]> {
-    const notes = this.keptNotes.filter((note) => note.logId === logId && note.rootIndex !== null && note.rootIndex >= from);
+    const held = this.keptNotes.filter((note) => note.logId === logId).flatMap(heldInRoot);
+    const notes = held.filter(({ rootIndex }) => rootIndex !== null && rootIndex >= from);
     return Promise.resolve(notes.toSorted((a, b) => Number((a.rootIndex ?? 0n) - (b.rootIndex ?? 0n))).slice(0, limit));
   }
   signingKeys(logId: LogId): Promise<readonly KeptKey[]> {
@@ -318,6 +331,13 @@ export class MemoryAuditStore implements AuditStore {
 
   private notesOf(log: LogName, logId: LogId): KeptNote[] {
     return this.keptNotes.filter((note) => note.log === log && note.logId === logId).toSorted((a, b) => (a.size < b.size ? -1 : 1));
+  }
+
+  private placeWithoutTerms(note: KeptNote): readonly [number, KeptNote] {
+    const at = this.keptNotes.findIndex(({ log, logId, size }) => log === note.log && logId === note.logId && size === note.size);
+    const kept = this.keptNotes[at];
+    if (kept === undefined || kept.terms !== undefined) throw termsKept(note);
+    return [at, kept];
   }
 
   private checkNote(note: KeptNote): void {

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { WINDOW_SIZE, type StreamId } from '#lib/decision';
 import { errorCode } from '#lib/platform';
-import { AuditStopped, noteNotNewer, onlyGrows, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
+import { AuditStopped, noteNotNewer, onlyGrows, termsKept, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
 import type { TileAddress } from '../tlog/index.js';
 import { pruneRows, readBase, readStreamBases } from './base-rows.js';
@@ -48,6 +48,10 @@ const KEEP_NOTE = `
   insert into fabula.audit_notes (log, log_id, size, root, note, signed_at, published_at, root_index, terms)
   select $1::smallint, $2::text, $3::bigint, $4, $5, $6, $7, $8, $9
   where not exists (select from fabula.audit_notes where log_id = $2 and log = $1 and size >= $3)`;
+
+const KEEP_TERMS = `
+  update fabula.audit_notes set terms = $4, terms_index = $5
+  where log_id = $2 and log = $1 and size = $3 and terms is null and terms_index is null`;
 
 type LockedHead = HeadRow & { readonly newest_note: string | null; readonly base: string | null };
 
@@ -114,6 +118,12 @@ function transactionOf(client: PoolClient, row: LockedHead, newestNote: bigint):
     grow: (growth) => grow(client, log, head.size, growth),
     keepNotes: async (notes) => {
       for (const note of notes) await keepNote(client, note);
+    },
+    keepTerms: async (notes) => {
+      for (const note of notes) {
+        const { rowCount } = await client.query(KEEP_TERMS, [numberOf(note.log), note.logId, note.size, note.terms, note.rootIndex]);
+        if (rowCount !== 1) throw termsKept(note);
+      }
     },
     keepTermBlocks: (blocks) => saveTermBlocks(client, row.log, blocks),
     notes: async (above, upTo) => {
