@@ -21,8 +21,9 @@ import { DatabaseRoles1795000001800 } from './1795000001800-database-roles.js';
 import { applyGrants } from './apply-grants.js';
 import { TermBlocks1795000001600 } from './1795000001600-term-blocks.js';
 import { LogBegins1795000001900 } from './1795000001900-log-begins.js';
+import { TermsOfEarlierNotes1795000002000 } from './1795000002000-terms-of-earlier-notes.js';
 import { Retention1795000001700 } from './1795000001700-retention.js';
-import { LogBases1795000002000 } from './1795000002000-log-bases.js';
+import { LogBases1795000002100 } from './1795000002100-log-bases.js';
 
 /** Every migration, in order. A room adds its own file and its line here; what has been released is never edited. */
 const migrations = [
@@ -45,7 +46,8 @@ const migrations = [
   Retention1795000001700,
   DatabaseRoles1795000001800,
   LogBegins1795000001900,
-  LogBases1795000002000,
+  TermsOfEarlierNotes1795000002000,
+  LogBases1795000002100,
 ];
 
 /** Migrations of the tables of keys, which may lie in a database of their own. */

@@ -26,7 +26,7 @@ import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
 import { eventually } from './expectations.js';
 import { complaintsOf } from './server-log.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 const ROOT = path.resolve(__dirname, '../..');
 const FAST = { FABULA_CHECKPOINT_INTERVAL_MS: '200', FABULA_WITNESS_INTERVAL_MS: '200' };

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { access, open, rename, rm } from 'node:fs/promises';
+import { access, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import type { ExportAnswer } from './audit-types.js';
 import type { Cli } from './cli.js';
 import { connect, type ConnectionOptions } from './connection.js';
 import { CliFailure, EXIT, wrongUsage } from './exit-codes.js';
-import type { HttpClient } from './http-client.js';
+import { ServerRefused, type HttpClient } from './http-client.js';
 import { byteSize, counted, json, oneLine, painter } from './layout.js';
 import { progress, BYTES, things } from './progress.js';
 
@@ -20,11 +20,15 @@ export interface ExportCommand {
   readonly after?: string;
   readonly before?: string;
   readonly since?: string;
+  /** Id of an export that was ordered already. */
+  readonly resume?: string;
   readonly bodies?: true;
   readonly json?: true;
 }
 
 const POLL_MS = 250;
+const jobPath = (id: string): string => `/audit/exports/${encodeURIComponent(id)}`;
+type ExportFile = NonNullable<ExportAnswer['file']>;
 
 export async function exportBundle(cli: Cli, options: ExportCommand & ConnectionOptions): Promise<number> {
   const { terminal } = cli;
@@ -32,6 +36,9 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
   if (partition === undefined && (from !== undefined || to !== undefined)) throw wrongUsage('--from and --to go with --partition.');
   if (from !== undefined && to !== undefined && to < from) throw wrongUsage('--to comes before --from.');
   if (await exists(out)) throw wrongUsage(`${out} is there already: evidence is not overwritten.`);
+  const wishes = [partition, filterOf(options), options.since, options.bodies];
+  if (options.resume !== undefined && wishes.some((wish) => wish !== undefined))
+    throw wrongUsage('--resume goes on with what was ordered: it stands alone beside --out.');
   const http = await connect(cli, options);
   const range = {
     log: `p${partition}`,
@@ -45,12 +52,15 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
     ...(options.bodies === undefined ? {} : { bodies: true }),
     ...(options.since === undefined ? {} : { since: options.since }),
   });
-  const { value: ordered } = await http.post<ExportAnswer>('/audit/exports', { body });
+  const ordered =
+    options.resume === undefined
+      ? (await http.post<ExportAnswer>('/audit/exports', { body })).value
+      : await http.get<ExportAnswer>(jobPath(options.resume));
   const done = await written(cli, http, ordered);
   const { file } = done;
   if (done.state !== 'done' || file === null)
     throw new CliFailure(`The export ${oneLine(done.state)}${done.error === null ? '' : `: ${oneLine(done.error)}`}`);
-  await download(cli, http, done.id, file, out);
+  await download(cli, http, done, file, options);
   const facts = { id: done.id, file: out, bytes: file.bytes, sha256: file.sha256, leaves: done.leavesWritten };
   if (options.json) terminal.out(json(facts));
   else {
@@ -87,7 +97,7 @@ const exists = (file: string): Promise<boolean> =>
 async function written(cli: Cli, http: HttpClient, ordered: ExportAnswer): Promise<ExportAnswer> {
   const bar = progress(cli, 'exporting', things('leaf', 'leaves'));
   try {
-    for (let job = ordered; ; job = await http.get<ExportAnswer>(`/audit/exports/${encodeURIComponent(ordered.id)}`)) {
+    for (let job = ordered; ; job = await http.get<ExportAnswer>(jobPath(ordered.id))) {
       bar.update(job.leavesWritten, job.leavesTotal);
       if (job.state !== 'queued' && job.state !== 'running') return job;
       await cli.sleep(POLL_MS);
@@ -97,35 +107,99 @@ async function written(cli: Cli, http: HttpClient, ordered: ExportAnswer): Promi
   }
 }
 
-/** Beside the target first, so that a broken download never looks like an export. */
-async function download(cli: Cli, http: HttpClient, id: string, wanted: NonNullable<ExportAnswer['file']>, out: string): Promise<void> {
-  const response = await http.response(`/audit/exports/${encodeURIComponent(id)}/download`);
+/** So many times in a row a download may break without a byte. */
+const TRIES = 5;
+const LONGEST_WAIT_MS = 10_000;
+
+/** Beside the target first, so that a broken download never looks like an export. One that breaks goes on where it stood, now or with --resume. */
+async function download(cli: Cli, http: HttpClient, job: ExportAnswer, wanted: ExportFile, options: ExportCommand): Promise<void> {
+  const { out } = options;
   const part = `${out}.part`;
   const bar = progress(cli, 'downloading', BYTES);
-  const digest = createHash('sha256');
-  let bytes = 0;
+  const handle = await open(part, 'a+', 0o600).catch((error: unknown) => {
+    throw wrongUsage(`${part} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  });
   try {
-    const handle = await open(part, 'w', 0o600).catch((error: unknown) => {
-      throw wrongUsage(`${part} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
-    });
-    try {
-      for await (const chunk of response.body ?? []) {
-        digest.update(chunk);
-        bytes += chunk.length;
-        bar.update(bytes, wanted.bytes);
-        await handle.writeFile(chunk);
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
+    const taken = new Taken(handle, wanted.bytes);
+    if (options.resume === undefined) await taken.anew();
+    else await taken.readAgain();
+    for (let tries = 1; taken.bytes < wanted.bytes; tries++) {
+      const before = taken.bytes;
+      const broken = await further(http, job.id, wanted, taken, () => bar.update(taken.bytes, wanted.bytes));
+      if (taken.bytes >= wanted.bytes) break;
+      if (taken.bytes > before) tries = 1;
+      if (tries === TRIES)
+        throw new CliFailure(
+          `The download broke off after ${byteSize(taken.bytes)} of ${byteSize(wanted.bytes)}: ${oneLine(broken)}`,
+          EXIT.unreachable,
+          [`Go on with: fabula audit export --resume ${oneLine(job.id)} --out ${oneLine(out)}`],
+        );
+      await cli.sleep(Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries));
     }
-    if (bytes !== wanted.bytes || digest.digest('hex') !== wanted.sha256)
-      throw new CliFailure(`The download is not what the server wrote: ${bytes} of ${wanted.bytes} bytes came.`);
-    await rename(part, out);
-  } catch (error) {
-    await rm(part, { force: true });
-    throw error;
+    await handle.sync();
+    if (taken.bytes !== wanted.bytes || taken.sha256() !== wanted.sha256) {
+      await rm(part, { force: true });
+      throw new CliFailure(`The download is not what the server wrote: ${taken.bytes} of ${wanted.bytes} bytes came. It was removed.`);
+    }
   } finally {
+    await handle.close();
     bar.stop();
+  }
+  await rename(part, out);
+}
+
+/** Why it broke off, in words. @throws ServerRefused when the server will not have it */
+async function further(http: HttpClient, id: string, wanted: ExportFile, taken: Taken, moved: () => void): Promise<string> {
+  try {
+    const headers: Record<string, string> = taken.bytes === 0 ? {} : { range: `bytes=${taken.bytes}-`, 'if-range': `"${wanted.sha256}"` };
+    const response = await http.response(`${jobPath(id)}/download`, { headers });
+    // Something between may not know ranges.
+    if (response.status !== 206) await taken.anew();
+    else if (response.headers.get('content-range')?.startsWith(`bytes ${taken.bytes}-`) !== true)
+      throw new CliFailure('The server goes on at another place than it was asked for.');
+    for await (const chunk of response.body ?? []) {
+      await taken.add(chunk);
+      moved();
+      if (taken.bytes > wanted.bytes) break;
+    }
+    return 'the answer ended early';
+  } catch (error) {
+    const passing =
+      error instanceof ServerRefused ? error.status >= 500 : error instanceof CliFailure && error.exitCode === EXIT.unreachable;
+    if (error instanceof CliFailure && !passing) throw error;
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** What there is of a download, and its digest. */
+class Taken {
+  bytes = 0;
+  private digest = createHash('sha256');
+
+  constructor(
+    private readonly handle: FileHandle,
+    private readonly most: number,
+  ) {}
+
+  async anew(): Promise<void> {
+    await this.handle.truncate(0);
+    this.bytes = 0;
+    this.digest = createHash('sha256');
+  }
+  /** What an earlier run left. */
+  async readAgain(): Promise<void> {
+    if ((await this.handle.stat()).size > this.most) return this.anew();
+    for await (const chunk of this.handle.createReadStream({ start: 0, autoClose: false })) {
+      this.digest.update(chunk as Buffer);
+      this.bytes += (chunk as Buffer).length;
+    }
+  }
+  async add(chunk: Uint8Array): Promise<void> {
+    await this.handle.writeFile(chunk);
+    this.digest.update(chunk);
+    this.bytes += chunk.length;
+  }
+  sha256(): string {
+    return this.digest.copy().digest('hex');
   }
 }

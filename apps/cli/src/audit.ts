@@ -88,11 +88,12 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--before <time>', 'only before that time of the log, ISO 8601')
         .option('--bodies', 'take the records along that the leaves are about')
         .option('--since <export>', 'id of an earlier export: prove that its notes are continued')
+        .option('--resume <export>', 'go on with an export that was ordered before: wait for it, and download what is missing of the file')
         .option('--json', 'for programs'),
     ),
     {
       details:
-        'Role compliance. Without --partition everything that is signed is exported. Narrowed down, an export still proves that nothing was left out: `fabula audit verify` names a leaf that is.',
+        'Role compliance. Without --partition everything that is signed is exported. Narrowed down, an export still proves that nothing was left out: `fabula audit verify` names a leaf that is. A download that breaks goes on by itself; one that was given up lies beside the file as .part, for --resume.',
       examples: ['fabula audit export --out export.tar', 'fabula audit export --actor reader-7f3a --out reader.tar'],
     },
   ).action(action(ending, (options: ExportCommand & ConnectionOptions) => exportBundle(cli, options)));

@@ -1,4 +1,4 @@
-import type { BundleReport, CosignatureReport, Finding, Place, TimestampReport, TreeReport, WitnessReport } from '#lib/audit';
+import type { BundleReport, CosignatureReport, Finding, Place, SealedReport, TimestampReport, TreeReport, WitnessReport } from '#lib/audit';
 import { byteSize, counted, grouped, instant, oneLine, painter, table, wrapped } from './layout.js';
 import type { Terminal } from './terminal.js';
 
@@ -17,6 +17,7 @@ export function bundleReport(terminal: Terminal, bundle: string, report: BundleR
   if (report.filter !== null) fact('filter', filterText(report.filter));
   if (report.timestamp !== null) fact('stamped', timestampText(report.timestamp));
   for (const line of witnessLines(report.witnesses)) fact('witness', line);
+  if (report.sealed !== null) fact('sealed', sealedText(report.sealed));
   terminal.out(
     `           ${keyTrusted === 'given' ? paint('green', 'the key that you gave') : paint('yellow', "the bundle's own key: give yours with --key")}\n\n`,
   );
@@ -67,6 +68,11 @@ const SIGNED: Readonly<Record<TimestampReport['signature'], string>> = {
 
 function timestampText({ stampedAt, size, signer, signature }: TimestampReport): string {
   return `${instant(stampedAt)} by ${signer ?? 'nobody named'}: root tree of ${size === '' ? '?' : grouped(size)}; ${SIGNED[signature]}`;
+}
+
+function sealedText({ fields, erased, erasures, complete }: SealedReport): string {
+  const gone = `${complete ? '' : 'at least '}${grouped(erased)} of them erased`;
+  return `${counted(fields, 'field')} in the records, ${gone}; ${counted(erasures, 'erasure')} told of`;
 }
 
 function witnessLines({ quorum, size, cosignatures }: WitnessReport): readonly string[] {

@@ -47,6 +47,7 @@ interface Asking {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: string;
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -97,7 +98,7 @@ export class HttpClient {
     }
   }
 
-  private async once(path: string, method: 'GET' | 'POST', { query = {}, body, contentType }: Asking): Promise<Response> {
+  private async once(path: string, method: 'GET' | 'POST', { query = {}, body, contentType, headers }: Asking): Promise<Response> {
     const url = new URL(this.address.url.replace(/\/+$/, '') + path);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
     const deadline = new AbortController();
@@ -114,6 +115,7 @@ export class HttpClient {
         headers: {
           authorization: `Bearer ${this.address.token}`,
           accept: 'application/json, */*;q=0.5',
+          ...headers,
           ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
         },
         ...(body === undefined ? {} : { body }),

@@ -58,6 +58,8 @@ export interface KeptNote {
   readonly rootIndex: bigint | null;
   /** Root over the tree's term blocks at that size, as the root tree's leaf names it. */
   readonly terms?: Hash;
+  /** Where the root tree held it before, without terms; absent: it holds it once. */
+  readonly firstRootIndex?: bigint;
 }
 
 /** All that one batch changes. */
@@ -83,6 +85,8 @@ export interface AuditTransaction {
   grow(growth: Growth): Promise<void>;
   /** Keeps notes of any log. @throws AuditStopped when one of that size is kept already. */
   keepNotes(notes: readonly KeptNote[]): Promise<void>;
+  /** Keeps the terms of notes that were kept without, and where the root tree holds them for the second time. @throws AuditStopped */
+  keepTerms(notes: readonly (KeptNote & { readonly terms: Hash; readonly rootIndex: bigint })[]): Promise<void>;
   /** Keeps summaries of this tree's full blocks, in place of those of the same blocks. */
   keepTermBlocks(blocks: readonly TermBlock[]): Promise<void>;
   /** Notes that were signed for this tree with `above` < size ≤ `upTo`, smallest first. */
@@ -101,6 +105,13 @@ export interface LeafPage {
   readonly leaves: readonly StoredLeaf[];
 }
 
+/** Leaves without a hole between them. */
+export interface BytesPage {
+  /** Index of the first. */
+  readonly from: bigint;
+  readonly leaves: readonly Buffer[];
+}
+
 /**
  * Where trees, leaves, notes and export jobs are kept. Memory for tests, Postgres for use; one contract suite for both.
  * Whatever was read of a tree once never changes; only heads grow.
@@ -112,6 +123,8 @@ export interface AuditStore {
   transact<T>(log: LogName, work: (transaction: AuditTransaction) => Promise<T>): Promise<T>;
   /** Leaves with from ≤ index < to in order, in bounded pages; ends early where leaves are missing at the end. */
   leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage>;
+  /** The stored bytes of the same leaves and nothing else of them; a page ends where one is missing. */
+  leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage>;
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
   /** Summaries of those blocks of a tree, as far as they are kept. */
   termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]>;
@@ -124,7 +137,7 @@ export interface AuditStore {
   latestNotes(logId: LogId): Promise<readonly KeptNote[]>;
   /** Notes of that tree with size > above, smallest first, at most `limit`. */
   notes(log: LogName, logId: LogId, above: bigint, limit: number): Promise<readonly KeptNote[]>;
-  /** Notes that the root tree of that event log holds, by their index there from `from` on, at most `limit`. */
+  /** Notes that the root tree of that event log holds, as it holds them, by their index there from `from` on, at most `limit`. */
   notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]>;
   /** The keys that sign or signed the notes of that event log, the oldest first. */
   signingKeys(logId: LogId): Promise<readonly KeptKey[]>;
@@ -188,6 +201,22 @@ export class AuditStopped extends Error {
 /** For adapters: growth that does not continue the tree. */
 export const onlyGrows = (log: LogName): AuditStopped =>
   new AuditStopped('STORE_CORRUPT', log, 'a tree only grows, leaf by leaf', 'find the place with `fabula audit verify --store`');
+
+/** For adapters: terms of a note that is not there, or has some. */
+export const termsKept = (note: KeptNote): AuditStopped =>
+  new AuditStopped(
+    'STORE_CORRUPT',
+    note.log,
+    `its note of size ${note.size} is missing, or has terms already`,
+    'find the place with `fabula audit verify --store`',
+  );
+
+/** What the root tree holds of a note, in order: at first without terms, where these were signed later. */
+export function heldInRoot(note: KeptNote): readonly KeptNote[] {
+  const { firstRootIndex, terms: _later, ...first } = note;
+  if (firstRootIndex === undefined) return note.rootIndex === null ? [] : [note];
+  return [{ ...first, rootIndex: firstRootIndex }, note];
+}
 
 /** For adapters: a note that is not larger than the newest one. */
 export const noteNotNewer = (note: KeptNote, newest: bigint): AuditStopped =>

@@ -186,7 +186,12 @@ export class Auditor {
     // 1. Heads of the streams that this batch touches.
     const { partitions } = this.options.log;
     const streams = new Set<StreamId>();
-    for (const { decoded } of fresh) if (admits(decoded, partition, partitions)) streams.add(decoded.record.stream);
+    const belongs = (decoded: Understood | undefined): decoded is Extract<Understood, { kind: 'record' }> => {
+      // A stream that was seen in this batch belongs here: its hash is made once.
+      if (decoded?.kind === 'record' && streams.has(decoded.record.stream)) return true;
+      return admits(decoded, partition, partitions);
+    };
+    for (const { decoded } of fresh) if (belongs(decoded)) streams.add(decoded.record.stream);
     const cold = [...streams].filter((stream) => !memory.heads.has(stream));
     if (cold.length > 0) {
       const found = await transaction.acceptedLeaves(cold);
@@ -202,7 +207,7 @@ export class Auditor {
       const { record } = fresh[i] as UnderstoodRecord;
       const one = (fresh[i] as UnderstoodRecord).decoded as Understood;
       let verdict: LeafInput['verdict'] = 'invalid';
-      if (admits(one, partition, partitions)) {
+      if (belongs(one)) {
         const admission = admit(memory.heads.get(one.record.stream) ?? EMPTY_HEAD, one.record, one.digest, record.offset);
         verdict = admission.verdict;
         if (verdict === 'accepted') memory.heads.set(one.record.stream, admission.head);

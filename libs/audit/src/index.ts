@@ -52,6 +52,7 @@ export {
   type BundleReport,
   type BundleSource,
   type CosignatureReport,
+  type SealedReport,
   type TimestampReport,
   type TreeReport,
   type VerifyOptions,

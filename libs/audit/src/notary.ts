@@ -2,12 +2,21 @@ import { errorText, pause, type Clock, type Timers } from '#lib/platform';
 import type { LogId } from '#lib/log';
 import { AuditStopped, type AuditHead, type AuditStore, type AuditTransaction, type KeptNote, type StoredLeaf } from './audit-store.js';
 import { NotaryKeys, type SigningKeys } from './keys/notary-keys.js';
-import { partitionLog, type LogName } from './log-name.js';
+import { partitionLog, partitionOfLog, type LogName } from './log-name.js';
 import type { NoteKeeper } from './note-keeper.js';
 import { blockStart, rederiveRoot, type BeginTerms } from './rederive.js';
 import { rootLeafBytes } from './root-leaf.js';
 import { edgeTiles, TreeGrowth } from './tree-growth.js';
-import { isKeyName, leafHash, openTrustedNote, signCheckpointNote, treeSize, type NoteSigner, type TrustedKey } from './tlog/index.js';
+import {
+  isKeyName,
+  leafHash,
+  openTrustedNote,
+  signCheckpointNote,
+  treeSize,
+  type Hash,
+  type NoteSigner,
+  type TrustedKey,
+} from './tlog/index.js';
 
 export interface NotaryOptions {
   readonly store: AuditStore;
@@ -179,6 +188,7 @@ export class Notary {
     if (newest !== undefined && head.size < newest.size)
       return (await store.open(log, logId)).size < newest.size ? this.behind(newest) : undefined;
     if (head.size === (newest?.size ?? 0n)) {
+      if (newest !== undefined && this.lacksTerms(newest)) return this.rederived(head, newest, true);
       const now = clock.now();
       if (newest !== undefined && now - newest.publishedAt >= (this.options.republishMs ?? DEFAULT_REPUBLISH_MS)) {
         if ((await this.rederived(head, newest, false)) === undefined) return this.behind(newest);
@@ -189,6 +199,11 @@ export class Notary {
       return undefined;
     }
     return this.rederived(head, newest, true);
+  }
+
+  /** Signed before terms were. Of a tree that stays as it is nothing could be exported narrowed down, if nobody said them later. */
+  private lacksTerms({ log, terms }: KeptNote): boolean {
+    return terms === undefined && this.options.terms !== undefined && partitionOfLog(log) !== undefined;
   }
 
   private behind({ log, size, signedAt }: KeptNote): undefined {
@@ -261,15 +276,21 @@ export class Notary {
   /** In one transaction: the notes, and the root tree's leaves about them. A second notary finds its notes kept already. */
   private async keepPartitionNotes(transaction: AuditTransaction, unsigned: readonly Derived[]): Promise<KeptNote[]> {
     const notes: KeptNote[] = [];
+    const again: (KeptNote & { readonly terms: Hash; readonly rootIndex: bigint })[] = [];
     const signers = await this.keys.signing(transaction);
     for (const one of unsigned) {
-      if (((await transaction.latestNote(one.log))?.size ?? -1n) >= one.size) continue;
-      notes.push(this.signed(one, transaction.head.size + BigInt(notes.length), signers));
+      const newest = await transaction.latestNote(one.log);
+      const rootIndex = transaction.head.size + BigInt(notes.length + again.length);
+      if ((newest?.size ?? -1n) < one.size) notes.push(this.signed(one, rootIndex, signers));
+      else if (newest?.size === one.size && this.lacksTerms(newest) && one.terms !== undefined)
+        again.push({ ...newest, terms: one.terms, rootIndex });
     }
-    if (notes.length === 0) return [];
-    await this.growRoot(transaction, notes);
+    const all = [...notes, ...again].toSorted((one, other) => Number((one.rootIndex ?? 0n) - (other.rootIndex ?? 0n)));
+    if (all.length === 0) return [];
+    await this.growRoot(transaction, all);
     await transaction.keepNotes(notes);
-    return notes;
+    await transaction.keepTerms(again);
+    return all;
   }
 
   /** After the root tree was forgotten: its leaves again, from the kept notes. Answers whether there may be more. */

@@ -38,12 +38,12 @@ export async function rederiveRoot(
   const { log } = head;
   let frontier = signed === undefined ? new Frontier() : await signedFrontier(store, log, signed);
   if (reading !== undefined) frontier = beforeBlock(frontier);
-  for await (const page of store.leaves(log, frontier.size, head.size)) {
+  for await (const page of store.leafBytes(log, frontier.size, head.size)) {
+    if (page.from !== frontier.size) throw corrupt(log, `leaf ${frontier.size} is missing`);
     const tiles = new Map<string, { level: number; index: bigint; first: number; hashes: Hash[] }>();
-    for (const leaf of page.leaves) {
-      if (leaf.index !== frontier.size) throw corrupt(log, `leaf ${frontier.size} is missing`);
-      const hashed = leafHash(leaf.bytes);
-      reading?.leaf(leaf.index, leaf.bytes, hashed);
+    for (const bytes of page.leaves) {
+      const hashed = leafHash(bytes);
+      reading?.leaf(frontier.size, bytes, hashed);
       frontier.append(hashed, (node, hash) => {
         if (node.level % TILE_HEIGHT !== 0) return;
         const level = node.level / TILE_HEIGHT;

@@ -45,6 +45,20 @@ export class Asides {
     return head.window.length >= WINDOW_SIZE && command.kind.mayBeOlder(command.request.command, state);
   }
 
+  /** Looks for it among all that was ever accepted: decided without, it could take effect a second time. */
+  async search(command: PendingCommand, hot: HotStream): Promise<AsideEnd> {
+    const { head } = hot;
+    // The batch that asks may push it out of the window.
+    const here = head.window.find(({ commandId }) => commandId === command.request.commandId);
+    const first = here ?? (await this.history.beforeWindow(command, head));
+    if (first === undefined) {
+      command.soughtTo = head.window.at(-1)?.offset;
+      return 'again';
+    }
+    if (first.commandDigest !== command.digest) throw commandReused();
+    return this.repeated(command, hot, first);
+  }
+
   /** Answers as it was accepted then; otherwise as it would be answered now. */
   async older(command: PendingCommand, hot: HotStream, otherwise: () => void): Promise<AsideEnd> {
     const first = await this.history.beforeWindow(command, hot.head);

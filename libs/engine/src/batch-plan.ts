@@ -7,6 +7,7 @@ import {
   MalformedEvent,
   recordProblem,
   RecordTooLarge,
+  WINDOW_SIZE,
   type AcceptedCommand,
   type Actor,
   type DecisionRecord,
@@ -61,6 +62,7 @@ export type Step =
   | { readonly kind: 'failed'; readonly failure: EngineFailure }
   | { readonly kind: 'needs-content'; readonly hash: string }
   | { readonly kind: 'needs-past'; readonly past: PastNeed }
+  | { readonly kind: 'needs-search' }
   | { readonly kind: 'needs-tail' };
 
 export interface PlanContext {
@@ -106,6 +108,7 @@ export class BatchPlan {
     const head = this.latest.get(hot)?.head ?? hot.head;
     const first = head.window.find((accepted) => accepted.commandId === request.commandId);
     if (first !== undefined) return this.repeated(command, hot, first);
+    if (kind.leavesNoTrace(request.command) && mayBeForgotten(head, command)) return { kind: 'needs-search' };
 
     // A timed choice that is due comes first: the late command then meets the next turn.
     const now = this.now(hot);
@@ -235,4 +238,10 @@ function overhead(key: string, headers: Readonly<Record<string, string>> | undef
   let bytes = key.length;
   for (const name in headers) bytes += 3 * (name.length + (headers[name] as string).length);
   return bytes;
+}
+
+/** Whether it may have been accepted before the head's window, as far as nobody has looked. */
+function mayBeForgotten({ window }: StreamHead, { soughtTo }: PendingCommand): boolean {
+  const [oldest] = window;
+  return oldest !== undefined && window.length >= WINDOW_SIZE && (soughtTo === undefined || oldest.offset > soughtTo);
 }

@@ -79,6 +79,26 @@ describe('A command for a partition of another node', () => {
     for (const { forwarding } of nodes) await forwarding.stop();
   });
 
+  it('is given up by its owner before this node does, so that "nothing happened" still arrives', async () => {
+    const asked: (readonly [owner: number | undefined, here: number])[] = [];
+    const transport: Transport = {
+      send: async (_address, { deadlineMs }, patience) => {
+        asked.push([deadlineMs, patience]);
+        throw new EngineFailure('OVERLOADED', 'the command was not decided in time and had no effect');
+      },
+    };
+    const { nodes } = await started(transport);
+    await own(nodes, 1);
+    for (const deadlineMs of [10_000, 400]) {
+      expect(await failure(nodes[0].forwarding.execute({ ...startRequest(), deadlineMs }))).toBe('OVERLOADED');
+    }
+    expect(asked).toEqual([
+      [9_500, 10_000],
+      [300, 400],
+    ]);
+    for (const { forwarding } of nodes) await forwarding.stop();
+  });
+
   it('waits for an owner, and goes on with the playthrough wherever the partition moves', async () => {
     const { nodes, fix } = await started();
     await own(nodes, 0);

@@ -31,6 +31,8 @@ export interface ForwardingOptions {
 /** Pauses between attempts: from the first, doubling to the last, each with up to as much again by chance. */
 const FIRST_PAUSE_MS = 20;
 const LAST_PAUSE_MS = 500;
+/** What an owner's answer may take to come back. */
+const ANSWER_MS = 500;
 
 /**
  * Commands for any partition: decided here if this node owns it, sent to its owner otherwise. A lost answer is followed by the same
@@ -84,7 +86,7 @@ export class ForwardingEngine {
       if (left <= 0 && !sent && (request.deadlineMs ?? Infinity) >= this.options.deadlineMs) this.ownerless.add(partition);
       if (left <= 0 || (attempt > 0 && !sent && this.ownerless.has(partition))) throw this.tooLate(partition, sent).spread(ids);
       try {
-        const outcome = await this.attempt(partition, { ...request, deadlineMs: left }, left);
+        const outcome = await this.attempt(partition, request, left);
         this.ownerless.delete(partition);
         return outcome;
       } catch (error) {
@@ -108,7 +110,9 @@ export class ForwardingEngine {
     const { ownership, engine, transport } = this.options;
     const owner = ownership.ownerOf(partition);
     if (owner === undefined) return Promise.reject(new NotOwner(`nobody is known to own partition ${partition}`));
-    return owner === 'self' ? engine.execute(request) : transport.send(owner, request, leftMs);
+    if (owner === 'self') return engine.execute({ ...request, deadlineMs: leftMs });
+    // The owner gives up first: its word that nothing happened must arrive while somebody still waits for it.
+    return transport.send(owner, { ...request, deadlineMs: leftMs - Math.min(ANSWER_MS, leftMs / 4) }, leftMs);
   }
 
   private tooLate(partition: number, sent: boolean): EngineFailure {

@@ -77,6 +77,8 @@ export const playthroughKind: StreamKind<PlaythroughState, PlaythroughCommand> =
     if (command.type === 'setCheckpoint' || !('turn' in command)) return true;
     return state === null || command.turn < state.turn;
   },
+  // Turns only grow, a playthrough begins once, and checkpoints stay.
+  leavesNoTrace: () => false,
   isAhead: (command, state) => 'turn' in command && command.turn > (state?.turn ?? -1),
 };
 
@@ -109,6 +111,8 @@ export const storyKind: StreamKind<StoryStreamState, StoryCommand> = {
   fromJson: storyStateFromJson,
   hash: storyStateHash,
   lastAt: (state) => state.lastAt,
+  // Versions stay.
+  leavesNoTrace: () => false,
   ...TURNLESS,
 };
 
@@ -126,6 +130,8 @@ export const complianceKind: StreamKind<ComplianceState, ComplianceCommand> = {
   fromJson: complianceStateFromJson,
   hash: complianceStateHash,
   lastAt: (state) => state.lastAt,
+  // The state holds what is open; what was decided, released or closed is gone from it.
+  leavesNoTrace: ({ type }) => type === 'propose' || type === 'placeHold' || type === 'breakGlass',
   ...TURNLESS,
 };
 

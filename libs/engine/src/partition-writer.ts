@@ -244,6 +244,9 @@ export class PartitionWriter {
       case 'needs-past':
         this.aside(command, this.asides.fetchPast(command, step.past));
         break;
+      case 'needs-search':
+        this.aside(command, this.asides.search(command, hot));
+        break;
       case 'needs-tail':
         command.tail = 'wanted';
         this.enqueue(command);

@@ -1,3 +1,4 @@
+import type { Offset } from '#lib/log';
 import type { CompiledStory } from '#lib/story';
 import type { CommandOutcome, CommandRequest } from './command.js';
 import { EngineFailure, outcomeUnknown } from './engine-failure.js';
@@ -17,6 +18,8 @@ export class PendingCommand {
   sent = false;
   /** Its turn is ahead of this writer's state: the tail is read to its end, once, before it is decided. */
   tail: 'as-it-is' | 'wanted' | 'read' = 'as-it-is';
+  /** Among all accepted up to there, by offset, this command was looked for in vain. */
+  soughtTo: Offset | undefined;
   private answered = false;
 
   constructor(

@@ -52,6 +52,8 @@ export interface StreamKind<State extends StreamState = StreamState, Command ext
   dueTimeOut(state: State | null, now: number): { readonly command: Command; readonly commandId: string } | undefined;
   /** Whether this command, just rejected, may have been accepted before the head's window began. */
   mayBeOlder(command: Command, state: State | null): boolean;
+  /** Once its effect is over, nothing in the state tells that this command had it: a retry must be looked for behind the head's window. */
+  leavesNoTrace(command: Command): boolean;
   /** The command's turn lies ahead of the state: another writer has been here. */
   isAhead(command: Command, state: State | null): boolean;
 }

@@ -64,10 +64,12 @@ export class ComplianceService {
     { asked, reason, minutes }: { readonly asked: Asked; readonly reason: string; readonly minutes: number },
   ): Promise<Done> {
     actingAs(asking.caller, proposers(asked.kind));
-    const refusal = await this.host.refusal(asked);
-    if (refusal !== null) throw new FabulaError('BAD_INPUT', refusal, { details: { field: 'action' } });
     const commandId = commandIdOf(asking);
     const id = derivedId('a', asking.caller.actor, commandId);
+    const refusal = await this.host.refusal(asked);
+    // Sent again, it may meet what came of it: that is no reason to refuse what was taken.
+    if (refusal !== null && (await this.host.reads.action(id)).value === undefined)
+      throw new FabulaError('BAD_INPUT', refusal, { details: { field: 'action' } });
     const action = { ...asked, id } as Action;
     const expiresAt = this.host.now() + minutes * MINUTE;
     // Not the time it ends, which another try would reckon anew.

@@ -1,29 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { storyStream, type StoryCommand } from '#lib/authoring';
 import type { Json } from '#lib/canonical';
 import type { Action, ActionKind, EraseAction } from '#lib/compliance';
-import { createLogger, FabulaError, loadConfig, systemClock, systemTimers, type Clock, type UserRole } from '#lib/platform';
-import { derivedPlaythroughId, playthroughStream } from '#lib/playthrough';
+import { createLogger, FabulaError, loadConfig, systemClock, systemTimers, type Clock } from '#lib/platform';
 import { rebuild } from '#lib/projections';
-import type { Story } from '#lib/story';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { asking, publishSimulated, startSimulated, until } from '../../../../test/support/node-play.js';
 import { temporaryDataDir } from '../../../../test/support/server-process.js';
-import { STORY_TEXT } from '../../../../test/simulation/story.js';
 import { FabulaNode } from '../node.js';
 import type { ActionWork } from './action-work.js';
 import { ComplianceExecutor, type ExecutorOptions } from './compliance-executor.js';
-import type { Asking } from './compliance-service.js';
+import { ComplianceService } from './compliance-service.js';
 import { hindrance } from './hindrances.js';
 
 const HOUR = 3_600_000;
-const until = async (what: () => Promise<boolean>): Promise<void> => {
-  for (const end = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
-    if (await what()) return;
-    if (Date.now() > end) throw new Error('waited in vain');
-  }
-};
-
 describe('compliance of one node', () => {
   let database: TestDatabase;
   let dataDir: string;
@@ -44,13 +34,9 @@ describe('compliance of one node', () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const as = (id: string, ...roles: readonly UserRole[]): Asking => ({
-    caller: { actor: `r-${id}`, roles: new Set(roles), expiresAt: Date.now() + HOUR } as Asking['caller'],
-    origin: { correlationId: randomUUID() },
-  });
-  const dora = as('dora', 'dpo');
-  const ada = as('ada', 'admin');
-  const olaf = as('olaf', 'operator');
+  const dora = asking('dora', 'dpo');
+  const ada = asking('ada', 'admin');
+  const olaf = asking('olaf', 'operator');
   const code = (promise: Promise<unknown>): Promise<string> =>
     promise.then(
       () => 'done',
@@ -112,36 +98,10 @@ describe('compliance of one node', () => {
     return { executor, alarms };
   };
 
-  const command = (storyId: string, given: StoryCommand) =>
-    node.execute({
-      stream: storyStream(storyId),
-      commandId: `c:${randomUUID()}`,
-      digestInput: { ...given },
-      command: given,
-      actor: { id: 'r-author', role: 'author' },
-      correlationId: 'c',
-      causationId: null,
-    });
   /** A playthrough of that reader; answers its id. */
   async function plays(reader: string): Promise<string> {
-    const versionHash = await node.contents.put(JSON.parse(STORY_TEXT) as Story);
-    const about = { format: 'json', lintErrors: 0, lintWarnings: 0, passages: 2, title: 'Simulated' } as const;
-    await command('sim', { type: 'draftVersion', storyId: 'sim', versionHash, ...about });
-    await command('sim', { type: 'publishVersion', versionHash });
-    const commandId = `c:${randomUUID()}`;
-    const id = derivedPlaythroughId(reader, commandId);
-    const start = { type: 'start', storyId: 'sim', versionHash, preview: false } as const;
-    const outcome = await node.execute({
-      stream: playthroughStream(id),
-      commandId,
-      digestInput: start,
-      command: start,
-      actor: { id: reader, role: 'reader' },
-      correlationId: 'c',
-      causationId: null,
-    });
-    if (outcome.kind === 'rejected') throw new Error(outcome.message);
-    await node.waiter.waitFor({ logId: node.logId, partition: outcome.partition, offset: outcome.offset });
+    const { id, partition, offset } = await startSimulated(node, { reader, versionHash: await publishSimulated(node) });
+    await node.waiter.waitFor({ logId: node.logId, partition, offset });
     return id;
   }
 
@@ -171,12 +131,33 @@ describe('compliance of one node', () => {
   });
 
   it('takes a repeated command once, and refuses the same id for something else', async () => {
-    const asking = { ...dora, commandId: randomUUID() };
-    const first = await node.compliance.service.propose(asking, eraseOf('r-twice'));
-    const again = await node.compliance.service.propose(asking, eraseOf('r-twice'));
+    const sent = { ...dora, commandId: randomUUID() };
+    const first = await node.compliance.service.propose(sent, eraseOf('r-twice'));
+    const again = await node.compliance.service.propose(sent, eraseOf('r-twice'));
     expect(again).toEqual({ ...first, duplicate: true });
-    expect(await code(node.compliance.service.propose(asking, eraseOf('r-other')))).toBe('COMMAND_REUSED');
+    expect(await code(node.compliance.service.propose(sent, eraseOf('r-other')))).toBe('COMMAND_REUSED');
     await node.compliance.service.withdraw(dora, first.id);
+  });
+
+  it('answers a repeated proposal as it was taken, although what it asked for could not be proposed any more', async () => {
+    let why: string | null = null;
+    const { waiter, logId, compliance } = node;
+    const service = new ComplianceService({
+      logId,
+      waiter,
+      reads: compliance.reads,
+      now: systemClock.now,
+      alarm: () => undefined,
+      refusal: async () => why,
+      execute: (request) => node.execute(request),
+    });
+    const sent = { ...dora, commandId: randomUUID() };
+    const first = await service.propose(sent, eraseOf('r-done'));
+    why = 'it is done already';
+    expect(await service.propose(sent, eraseOf('r-done'))).toEqual({ ...first, duplicate: true });
+    expect(await code(service.propose(sent, eraseOf('r-other')))).toBe('COMMAND_REUSED');
+    expect(await code(service.propose(dora, eraseOf('r-done')))).toBe('BAD_INPUT');
+    await service.withdraw(dora, first.id);
   });
 
   it('carries out once what a process did that died before it could record it, and takes nothing from it when it wakes up late', async () => {
@@ -281,7 +262,7 @@ describe('compliance of one node', () => {
         reason: 'it is settled',
         minutes: 60,
       });
-      await node.compliance.service.approve(as('cleo', 'compliance'), released.id);
+      await node.compliance.service.approve(asking('cleo', 'compliance'), released.id);
     };
     await executor.round(signal);
     expect([await stage(id), work.calls]).toEqual(['approved', 0]);
@@ -357,7 +338,7 @@ describe('compliance of one node', () => {
     expect(await breakGlass.open('r-ada', Date.now())).toBeUndefined();
     expect(await node.metrics.registry.metrics()).toMatch(/fabula_break_glass_open 1[\s\S]*/);
     expect(await code(service.breakTheGlass(olaf, { reason: 'once more', minutes: 5 }))).toBe('CONFLICT');
-    expect(await code(service.closeGlass(as('other', 'operator'), opened.id))).toBe('FORBIDDEN');
+    expect(await code(service.closeGlass(asking('other', 'operator'), opened.id))).toBe('FORBIDDEN');
     await service.closeGlass(dora, opened.id);
     expect(await breakGlass.open('r-olaf', Date.now())).toBeUndefined();
     expect(await node.metrics.registry.metrics()).toMatch(/fabula_alarms_total [1-9]/);

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import type { Action, ActionKind, ComplianceState } from '#lib/compliance';
-import { createLogger, loadConfig, systemClock, systemTimers, type UserRole } from '#lib/platform';
+import { createLogger, loadConfig, systemClock, systemTimers } from '#lib/platform';
 import { Eraser, newPseudonym, PostgresPseudonyms, PostgresSubjectKeys, type Sealed } from '#lib/privacy';
 import { everyAwait, type Process } from '../../../../test/support/every-await.js';
+import { asking } from '../../../../test/support/node-play.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { isLong } from '../../../../test/support/requirement.js';
 import { temporaryDataDir } from '../../../../test/support/server-process.js';
@@ -11,7 +11,6 @@ import { verified } from '../../../../test/support/verification.js';
 import { FabulaNode } from '../node.js';
 import type { ActionWork } from './action-work.js';
 import { ComplianceExecutor } from './compliance-executor.js';
-import type { Asking } from './compliance-service.js';
 import { hindrance } from './hindrances.js';
 
 const NEVER = new AbortController().signal;
@@ -42,10 +41,6 @@ describe('a process that carries out an approved erasure, killed at each call th
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const as = (id: string, role: UserRole): Asking => ({
-    caller: { actor: `r-${id}`, roles: new Set([role]), expiresAt: Date.now() + 3_600_000 } as Asking['caller'],
-    origin: { correlationId: randomUUID() },
-  });
   const table = (process?: Process): PostgresPseudonyms =>
     new PostgresPseudonyms(process?.pool(node.pool) ?? node.pool, () => node.privacy.keyring.open());
 
@@ -90,8 +85,8 @@ describe('a process that carries out an approved erasure, killed at each call th
             const subject = await table().findOrAdd(ISSUER, sub, newPseudonym());
             const { sealed } = await node.privacy.sealer.seal(subject, 'a name');
             const asked = { kind: 'erase', subject, legalBasis: 'GDPR 17(1)(b)' } as const;
-            const { id } = await node.compliance.service.propose(as('dora', 'dpo'), { asked, reason: 'asked for it', minutes: 60 });
-            await node.compliance.service.approve(as('ada', 'admin'), id);
+            const { id } = await node.compliance.service.propose(asking('dora', 'dpo'), { asked, reason: 'asked for it', minutes: 60 });
+            await node.compliance.service.approve(asking('ada', 'admin'), id);
             return { sub, subject, sealed, action: id };
           },
           run: (_, process) => round([], process),

@@ -3,6 +3,7 @@ import { pack, unpack, withManifest, type BundleFile } from '../testing/tamperin
 import type { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { bodiesOf, bodyLine, type RecordBodies } from './bodies.js';
 import { EXIT_CODES } from './findings.js';
+import { SealedFields } from './sealed-fields.js';
 import { verifyBundle, type BundleReport } from './verify-bundle.js';
 
 const verify = (bundle: Buffer): Promise<BundleReport> => verifyBundle(streamed(bundle), { vkey: testSigner.verifier.vkey });
@@ -79,6 +80,28 @@ describe('an export with bodies', () => {
     const report = await verify(await bundleOf(history, { bodies: pruned }));
     expect(report.findings).toEqual([]);
     expect(report.trees[0]?.bodies).toEqual({ shown: (report.trees[0]?.shown as number) - 5, missing: 5 });
+  });
+
+  it('says how many sealed fields it shows, and of how many the erasure is told in it', async () => {
+    const sealed = (kid: string): object => ({ alg: 'A256GCM', ct: 'x', iv: 'y', kid, tag: 'z' });
+    const told = new SealedFields();
+    const record = (value: object): void => told.record(Buffer.from(JSON.stringify(value)));
+    record({ stream: 'playthrough/a', events: [{ type: 'CheckpointSet', name: sealed('k-1'), more: [sealed('k-2')] }] });
+    record({ stream: 'playthrough/b', events: [{ name: sealed('k-1') }, { text: '"A256GCM"' }] });
+    expect(told.report()).toEqual({ fields: 3, erased: 0, erasures: 0, complete: true });
+    const result = { keysDestroyed: ['k-1', 'k-9'], linksCut: 1 };
+    // Only the one stream that decides compliance tells of erasures.
+    record({ stream: 'playthrough/c', events: [{ type: 'ActionCarriedOut', result: { keysDestroyed: ['k-2'] } }] });
+    record({ stream: 'compliance/main', events: [{ type: 'ActionProposed', result: { keysDestroyed: ['k-2'] } }] });
+    expect(told.report().erased).toBe(0);
+    record({ stream: 'compliance/main', events: [{ type: 'ActionCarriedOut', result }] });
+    expect(told.report()).toEqual({ fields: 3, erased: 2, erasures: 1, complete: true });
+    told.record(Buffer.from(`${'['.repeat(60_000)}"A256GCM"${']'.repeat(60_000)}`));
+    told.record(Buffer.from('"keysDestroyed" and no JSON'));
+    for (let n = 0; n < 20_001; n++) record({ name: sealed(`other-${n}`) });
+    expect(told.report()).toEqual({ fields: 20_004, erased: 2, erasures: 1, complete: false });
+    expect((await verify(await bundleOf(history, { bodies }))).sealed).toEqual({ fields: 0, erased: 0, erasures: 0, complete: true });
+    expect((await verify(await bundleOf(history))).sealed).toBeNull();
   });
 
   it('writes any bytes as one line', () => {

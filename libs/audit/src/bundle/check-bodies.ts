@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Findings, Place } from './findings.js';
+import type { SealedFields } from './sealed-fields.js';
 
 interface Expected {
   readonly index: bigint;
@@ -22,6 +23,7 @@ export class BodyCheck {
   constructor(
     private readonly findings: Findings,
     private readonly tree: string,
+    private readonly sealed: SealedFields,
   ) {}
 
   leaf(index: bigint, bytes: Buffer): void {
@@ -39,7 +41,8 @@ export class BodyCheck {
     }
     this.shown++;
     const body = line[0] === QUOTE ? Buffer.from(line.toString('latin1', 1, line.length - 1), 'base64') : line;
-    if (leaf.record === undefined || createHash('sha256').update(body).digest('hex') === leaf.record) return;
+    if (leaf.record === undefined) return;
+    if (createHash('sha256').update(body).digest('hex') === leaf.record) return this.sealed.record(body);
     this.findings.add('BODY', `the body given for leaf ${leaf.index} of ${this.tree} is not the record that the leaf is about`, {
       ...at,
       index: String(leaf.index),

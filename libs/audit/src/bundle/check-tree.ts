@@ -8,6 +8,7 @@ import { TermFilterCheck } from './check-term-filter.js';
 import { comparePrevious, KeptRoots } from './compare-previous.js';
 import type { Findings, Place } from './findings.js';
 import { LeafSequence } from './leaf-sequence.js';
+import type { SealedFields } from './sealed-fields.js';
 import { Malformed, readHash, readRootLeaf } from './read-json.js';
 
 export interface TreeReport {
@@ -40,6 +41,8 @@ export interface TreeCheckOptions {
   readonly proof: TreeProof;
   /** Notes that the bundle's reader kept. */
   readonly previous: readonly string[];
+  /** Told of every record that goes along. */
+  readonly sealed: SealedFields;
   /** Whether the terms of a tree that is shown whole are derived anew. */
   readonly deriveTerms: boolean;
   readonly reader: { leaf(tree: string, bytes: Buffer): void } | undefined;
@@ -66,7 +69,7 @@ export class TreeCheck {
     if (!fits) findings.add('ROOT', `the proof of ${tree.tree} has ${left.length} hashes before leaf ${from}`, this.where);
     this.frontier = fits ? new Frontier(from, left) : undefined;
     const before = from === 0n ? null : (from & 1n) === 1n ? left.at(-1) : undefined;
-    this.bodies = description.bodies === true && partition(tree.tree) ? new BodyCheck(findings, tree.tree) : undefined;
+    this.bodies = description.bodies === true && partition(tree.tree) ? new BodyCheck(findings, tree.tree, options.sealed) : undefined;
     const { filter } = description;
     this.sequence = new LeafSequence(findings, tree.tree, description.logId, from, before, filter?.kind !== 'term');
     this.kept = new KeptRoots(notes, tree.tree, previous);

@@ -1,5 +1,5 @@
 import type { LogId } from '#lib/log';
-import type { AuditStore, KeptNote } from '../audit-store.js';
+import { heldInRoot, type AuditStore, type KeptNote } from '../audit-store.js';
 import type { ExportRange } from '../export-job.js';
 import { partitionOfLog, type LogName } from '../log-name.js';
 import { LeavesPruned, type TreeBase } from '../retention/tree-base.js';
@@ -56,7 +56,7 @@ export async function planExport(
         ? root
         : size === undefined
           ? await newestInRoot(store, logId, log, root.size)
-          : await noteAt(store, logId, log, size, true);
+          : heldBy(root.size, await noteAt(store, logId, log, size, true));
     if (note === undefined) throw new ExportRefused(`${log} has no signed note yet`);
     const end = to ?? note.size;
     if (from < 0n || from > end || end > note.size)
@@ -111,14 +111,21 @@ function wholeBlocks({ from, to }: Range, size: bigint): Range {
 
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
+/** The note as a root tree of that size holds it. */
+function heldBy(rootSize: bigint, note: KeptNote | undefined): KeptNote | undefined {
+  return note === undefined ? undefined : heldInRoot(note).findLast(({ rootIndex }) => (rootIndex ?? 0n) < rootSize);
+}
+
 /** The newest note that the root note covers; the very newest may be a moment ahead of it. */
 export async function newestInRoot(store: AuditStore, logId: LogId, log: LogName, rootSize: bigint): Promise<KeptNote | undefined> {
   const newest = await store.latestNote(log, logId);
-  if (newest === undefined || (newest.rootIndex ?? 0n) < rootSize) return newest;
+  if (newest === undefined) return undefined;
+  const held = heldBy(rootSize, newest);
+  if (held !== undefined) return held;
   let found: KeptNote | undefined;
   for (let above = -1n; ;) {
     const page = await store.notes(log, logId, above, 1000);
-    for (const note of page) if ((note.rootIndex ?? 0n) < rootSize) found = note;
+    for (const note of page) found = heldBy(rootSize, note) ?? found;
     if (page.length < 1000) return found;
     above = page.at(-1)?.size ?? above;
   }

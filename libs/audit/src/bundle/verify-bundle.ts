@@ -30,9 +30,11 @@ import { comparePrevious } from './compare-previous.js';
 import { readLines } from './entry-lines.js';
 import { Findings, type Finding, type Place } from './findings.js';
 import { Malformed, readDescription, readRootConsistency, readRootCosigned, readTimestampAbout, readTreeProof } from './read-json.js';
+import { SealedFields, type SealedReport } from './sealed-fields.js';
 import { MalformedTar, readTar, type TarMember } from './tar.js';
 
 export type { CosignatureReport, TimestampReport, WitnessReport } from './check-root-evidence.js';
+export type { SealedReport } from './sealed-fields.js';
 export type { TreeReport } from './check-tree.js';
 
 export interface VerifyOptions {
@@ -73,6 +75,8 @@ export interface BundleReport {
   /** Null: it carries none. */
   readonly timestamp: TimestampReport | null;
   readonly witnesses: WitnessReport;
+  /** Of the records that go along; null: none do. */
+  readonly sealed: SealedReport | null;
   readonly trees: readonly TreeReport[];
   readonly bytes: number;
   /** SHA-256 (hex) of its manifest, by which the access log names it whatever archive it is packed in; null: it has none. */
@@ -117,6 +121,7 @@ class Verification {
   private notes: BundleNotes | undefined;
   private timestamp: TimestampReport | undefined;
   private witnesses: WitnessReport = { quorum: 'unchecked', size: null, cosignatures: [] };
+  private readonly sealed = new SealedFields();
   private rootSize = '';
 
   constructor(
@@ -200,7 +205,19 @@ class Verification {
     const note = notes.open(text, tree.tree, where);
     const proof = readTreeProof(await this.small(await members.take(`data/${tree.tree}/proof.json`)));
     const description = this.description as ExportDescription;
-    const check = new TreeCheck({ findings, notes, description, tree, note, rootNote, proof, previous, deriveTerms, reader });
+    const check = new TreeCheck({
+      findings,
+      notes,
+      description,
+      tree,
+      note,
+      rootNote,
+      proof,
+      previous,
+      sealed: this.sealed,
+      deriveTerms,
+      reader,
+    });
     let place: Place = { file: members.current, tree: tree.tree };
     for (let n = 0; ; n++) {
       const summaries = check.filteredByTerm ? await members.takeIf(termsFile(tree.tree, n)) : undefined;
@@ -237,6 +254,7 @@ class Verification {
       filter: description?.filter ?? null,
       timestamp: this.timestamp ?? null,
       witnesses: this.witnesses,
+      sealed: description?.bodies === true ? this.sealed.report() : null,
       trees: this.reports,
       bytes: this.bytes,
       manifestSha256: this.hashes.get(MANIFEST) ?? null,
@@ -256,6 +274,11 @@ class Verification {
       notShown.push(`that witnesses saw what the root tree got after size ${witnesses.size}: it had no quorum yet`);
     if (witnesses.quorum !== 'reached' && this.previous.length === 0)
       notShown.push('that no other history was shown to others: give the note that you kept from earlier');
+    const { fields, erased } = this.sealed.report();
+    if (fields > erased)
+      notShown.push(
+        `whether the keys of ${fields - erased} sealed fields still exist: erasures that are not told of in this bundle leave no trace in it`,
+      );
     if (timestamp?.signature === 'not-checked')
       notShown.push(
         'that the timestamp is signed at all: its certificate is not in it, or its algorithm is not known here; OpenSSL can say',

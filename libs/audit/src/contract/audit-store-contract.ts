@@ -63,6 +63,27 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
       expect(await leavesOf(store, 7n, 7n)).toEqual([]);
     });
 
+    it('reads the bytes of any run of leaves, the very ones that were stored', async () => {
+      const { log, writer } = history(21, 1);
+      for (let i = 0; i < 7; i++) await writer.batch(90);
+      await new Auditor({ log, store, timers: noTimers }).catchUp(0);
+      const all = (await leavesOf(store)).map(({ bytes }) => bytes.toString('latin1'));
+      for (const [from, to] of [
+        [0n, 10n ** 9n],
+        [490n, 610n],
+        [629n, 700n],
+        [7n, 7n],
+        [700n, 800n],
+      ] as const) {
+        const read: string[] = [];
+        for await (const page of store.leafBytes('p0', from, to)) {
+          expect(page.from).toBe(from + BigInt(read.length));
+          read.push(...page.leaves.map((bytes) => bytes.toString('latin1')));
+        }
+        expect(read).toEqual(all.slice(Number(from), Number(to)));
+      }
+    });
+
     it('keeps nothing of a transaction that fails', async () => {
       const before = await store.open('p0', 'log-a');
       const failing = store.transact('p0', async (transaction) => {
@@ -115,6 +136,28 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
         await transaction.latestNote('root'),
       ]);
       expect(inside).toEqual([[five], [], undefined]);
+    });
+
+    it('keeps terms of a note that had none, and both places where the root tree holds it', async () => {
+      await store.open('root', 'log-a');
+      const [five, nine, late] = [noteOf(5n, 'log-a'), noteOf(9n, 'log-a', 1n), { ...noteOf(7n, 'log-a', 2n), log: 'p1' as const }];
+      const said = leafHash(Buffer.from('terms'));
+      const later = { ...nine, terms: said, rootIndex: 3n };
+      await store.transact('root', (transaction) => transaction.keepNotes([five, nine, late]));
+      const say = (note: typeof later): Promise<void> => store.transact('root', (transaction) => transaction.keepTerms([note]));
+      await say(later);
+      const held = { ...later, firstRootIndex: 1n };
+      expect(await store.latestNote('p0', 'log-a')).toEqual(held);
+      expect([await store.notes('p0', 'log-a', 0n, 9), await store.latestNotes('log-a')]).toEqual([
+        [five, held],
+        [held, late],
+      ]);
+      expect(await store.transact('root', (transaction) => transaction.latestNote('p0'))).toEqual(held);
+      expect(await store.notesInRoot('log-a', 0n, 10)).toEqual([five, nine, late, held]);
+      expect(await store.notesInRoot('log-a', 2n, 10)).toEqual([late, held]);
+      expect(await store.notesInRoot('log-a', 3n, 10)).toEqual([held]);
+      expect(await store.notesInRoot('log-a', 1n, 2)).toEqual([nine, late]);
+      for (const wrong of [later, { ...later, size: 8n }]) await expect(say(wrong)).rejects.toThrow(AuditStopped);
     });
 
     it('keeps the keys of each log in order: one is current, those before it have the sizes up to which they count', async () => {

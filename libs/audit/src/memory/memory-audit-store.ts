@@ -1,11 +1,14 @@
 import { WINDOW_SIZE } from '#lib/decision';
 import type { LogId } from '#lib/log';
 import {
+  heldInRoot,
   noteNotNewer,
   onlyGrows,
+  termsKept,
   type AuditHead,
   type AuditStore,
   type AuditTransaction,
+  type BytesPage,
   type DerivedLog,
   type Growth,
   type KeptNote,
@@ -83,6 +86,16 @@ export class MemoryAuditStore implements AuditStore {
           pending.push(() => this.keptNotes.push(...notes));
           return Promise.resolve();
         },
+        keepTerms: (notes) => {
+          const places = notes.map((note) => this.placeWithoutTerms(note));
+          pending.push(() =>
+            notes.forEach(({ terms, rootIndex }, i) => {
+              const [at = -1, kept] = places[i] ?? [];
+              if (kept !== undefined) this.keptNotes[at] = { ...kept, terms, rootIndex, firstRootIndex: kept.rootIndex ?? 0n };
+            }),
+          );
+          return Promise.resolve();
+        },
         keepTermBlocks: (blocks) => {
           pending.push(() => this.applyTermBlocks(log, blocks));
           return Promise.resolve();
@@ -111,6 +124,20 @@ export class MemoryAuditStore implements AuditStore {
     for (let at = 0; at < wanted.length; at += PAGE) {
       const leaves = wanted.slice(at, at + PAGE);
       yield { from: (leaves[0] as StoredLeaf).index, leaves };
+    }
+  }
+
+  async *leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
+    for await (const { leaves } of this.leaves(log, from, to)) {
+      let page: StoredLeaf[] = [];
+      for (const leaf of leaves) {
+        if (page.length > 0 && leaf.index !== (page[0] as StoredLeaf).index + BigInt(page.length)) {
+          yield bytesOf(page);
+          page = [];
+        }
+        page.push(leaf);
+      }
+      if (page.length > 0) yield bytesOf(page);
     }
   }
 
@@ -145,7 +172,8 @@ export class MemoryAuditStore implements AuditStore {
     return Promise.resolve(notes.slice(0, limit));
   }
   notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]> {
-    const notes = this.keptNotes.filter((note) => note.logId === logId && note.rootIndex !== null && note.rootIndex >= from);
+    const held = this.keptNotes.filter((note) => note.logId === logId).flatMap(heldInRoot);
+    const notes = held.filter(({ rootIndex }) => rootIndex !== null && rootIndex >= from);
     return Promise.resolve(notes.toSorted((a, b) => Number((a.rootIndex ?? 0n) - (b.rootIndex ?? 0n))).slice(0, limit));
   }
   signingKeys(logId: LogId): Promise<readonly KeptKey[]> {
@@ -305,8 +333,20 @@ export class MemoryAuditStore implements AuditStore {
     return this.keptNotes.filter((note) => note.log === log && note.logId === logId).toSorted((a, b) => (a.size < b.size ? -1 : 1));
   }
 
+  private placeWithoutTerms(note: KeptNote): readonly [number, KeptNote] {
+    const at = this.keptNotes.findIndex(({ log, logId, size }) => log === note.log && logId === note.logId && size === note.size);
+    const kept = this.keptNotes[at];
+    if (kept === undefined || kept.terms !== undefined) throw termsKept(note);
+    return [at, kept];
+  }
+
   private checkNote(note: KeptNote): void {
     const newest = this.notesOf(note.log, note.logId).at(-1);
     if (newest !== undefined && newest.size >= note.size) throw noteNotNewer(note, newest.size);
   }
 }
+
+const bytesOf = (leaves: readonly StoredLeaf[]): BytesPage => ({
+  from: (leaves[0] as StoredLeaf).index,
+  leaves: leaves.map(({ bytes }) => bytes),
+});

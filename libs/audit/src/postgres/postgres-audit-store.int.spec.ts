@@ -1,8 +1,10 @@
+import * as fc from 'fast-check';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import type { StoredLeaf } from '../audit-store.js';
 import { verifyBundle } from '../bundle/verify-bundle.js';
 import { audited, streamed, testSigner } from '../testing/audited.js';
 import { describeAuditStore } from '../contract/audit-store-contract.js';
+import { booleanArray, numberArray, textArray } from './array-literals.js';
 import { PostgresAuditStore } from './postgres-audit-store.js';
 import { ACCEPTED } from './postgres-transaction.js';
 import { searchStatement } from './search-leaves.js';
@@ -44,6 +46,47 @@ describe('the Postgres audit store', () => {
       const { shown = 0 } = report.trees[0] ?? {};
       expect(shown).toBe(wanted.length + (filter.kind === 'term' ? 0 : 2));
     }
+  });
+
+  it('reads whatever bytes stand in the place of leaves, and shows where one is missing', async () => {
+    const stored = ['{"a":"ä€𝄞"}', 'two\nlines', '', '\n', '\ufeff{}', 'x'].map((text) => Buffer.from(text));
+    const odd = [...stored, Buffer.from([0xff, 0xfe]), Buffer.from([0x61, 0]), Buffer.from([0xed, 0xa0, 0x80])];
+    const store = new PostgresAuditStore(database.pool);
+    for (const leaves of [stored.slice(4), stored, odd, odd.slice(6)]) {
+      await database.pool.query('delete from fabula.audit_leaves where log = 9');
+      await database.pool.query(
+        `insert into fabula.audit_leaves (log, leaf_index, log_offset, time, accepted, leaf)
+         select 9, n - 1, n, n, true, leaf from unnest($1::bytea[]) with ordinality as given (leaf, n)`,
+        [leaves],
+      );
+      const pages = async (): Promise<[bigint, string[]][]> => {
+        const found: [bigint, string[]][] = [];
+        for await (const { from, leaves: bytes } of store.leafBytes('p9', 0n, 100n))
+          found.push([from, bytes.map((one) => one.toString('hex'))]);
+        return found;
+      };
+      const hex = leaves.map((one) => one.toString('hex'));
+      expect(await pages()).toEqual([[0n, hex]]);
+      await database.pool.query('delete from fabula.audit_leaves where log = 9 and leaf_index = 1');
+      expect(await pages()).toEqual([[0n, hex.slice(0, 1)], ...(hex.length > 2 ? [[2n, hex.slice(2)]] : [])]);
+    }
+    await database.pool.query('delete from fabula.audit_leaves where log = 9');
+  });
+
+  it('writes arrays that Postgres reads as they were', async () => {
+    const texts = fc.array(
+      fc.option(fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('NULL', 'null', 'Null', '', ' ', '{', '"', '\\', ','))),
+    );
+    await fc.assert(
+      fc.asyncProperty(texts, fc.array(fc.maxSafeInteger()), fc.array(fc.boolean()), async (names, numbers, booleans) => {
+        const storable = names.map((name) => name?.replaceAll('\0', '').toWellFormed() ?? null);
+        const { rows } = await database.pool.query<{ texts: string[]; numbers: string[]; booleans: boolean[] }>(
+          'select $1::text[] as texts, $2::bigint[] as numbers, $3::boolean[] as booleans',
+          [textArray(storable), numberArray(numbers), booleanArray(booleans)],
+        );
+        expect(rows).toEqual([{ texts: storable, numbers: numbers.map(String), booleans }]);
+      }),
+    );
   });
 
   it('does not let a head shrink, whoever updates it', async () => {

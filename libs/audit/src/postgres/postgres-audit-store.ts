@@ -1,7 +1,8 @@
 import type { Pool, QueryConfig } from 'pg';
 import type { LogId } from '#lib/log';
 import { withTransaction } from '#lib/platform';
-import type { AuditHead, AuditStore, AuditTransaction, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
+import { heldInRoot } from '../audit-store.js';
+import type { AuditHead, AuditStore, AuditTransaction, BytesPage, DerivedLog, KeptNote, LeafPage } from '../audit-store.js';
 import type { ExportJob } from '../export-job.js';
 import type { KeptKey } from '../keys/kept-keys.js';
 import type { LogName } from '../log-name.js';
@@ -10,6 +11,7 @@ import type { PrunedClass, TreeBase } from '../retention/tree-base.js';
 import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
+import { leafBytesOf } from './leaf-bytes.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
 import { readSigningKeys } from './signing-key-rows.js';
 import { searchLeaves, timeSpan } from './search-leaves.js';
@@ -25,7 +27,7 @@ const unhurried = (table: string, log: number): QueryConfig & { readonly query_t
   query_timeout: FORGET_WITHIN_MS,
 });
 const HEAD = 'log, log_id, next_offset, size, frontier, previous_leaf';
-const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index, terms';
+const NOTE = 'log, log_id, size, root, note, signed_at, published_at, root_index, terms, terms_index';
 
 /** The audit store of a migrated database. The pool is the caller's to close. */
 export class PostgresAuditStore implements AuditStore {
@@ -78,6 +80,10 @@ export class PostgresAuditStore implements AuditStore {
     }
   }
 
+  leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
+    return leafBytesOf(this.pool, numberOf(log), from, to);
+  }
+
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]> {
     return readTiles(this.pool, numberOf(log), addresses);
   }
@@ -128,10 +134,17 @@ export class PostgresAuditStore implements AuditStore {
 
   async notesInRoot(logId: LogId, from: bigint, limit: number): Promise<readonly KeptNote[]> {
     const { rows } = await this.pool.query<NoteRow>(
-      `select ${NOTE} from fabula.audit_notes where log_id = $1 and root_index >= $2 order by root_index limit $3`,
+      `(select ${NOTE} from fabula.audit_notes where log_id = $1 and root_index >= $2 order by root_index limit $3)
+       union all
+       (select ${NOTE} from fabula.audit_notes where log_id = $1 and terms_index >= $2 and root_index < $2 order by terms_index limit $3)`,
       [logId, from, limit],
     );
-    return rows.map(noteOf);
+    const held = rows.map(noteOf).flatMap(heldInRoot);
+    const place = ({ rootIndex }: KeptNote): bigint => rootIndex ?? -1n;
+    return held
+      .filter((note) => place(note) >= from)
+      .sort((one, other) => (place(one) < place(other) ? -1 : 1))
+      .slice(0, limit);
   }
 
   signingKeys(logId: LogId): Promise<readonly KeptKey[]> {

@@ -1,12 +1,13 @@
 import type { Pool, PoolClient } from 'pg';
 import { WINDOW_SIZE, type StreamId } from '#lib/decision';
 import { errorCode } from '#lib/platform';
-import { AuditStopped, noteNotNewer, onlyGrows, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
+import { AuditStopped, noteNotNewer, onlyGrows, termsKept, type AuditTransaction, type Growth, type KeptNote } from '../audit-store.js';
 import type { LogName } from '../log-name.js';
 import type { TileAddress } from '../tlog/index.js';
 import { pruneRows, readBase, readStreamBases } from './base-rows.js';
 import { saveTermBlocks } from './term-block-rows.js';
 import { addSigningKey, readSigningKeys } from './signing-key-rows.js';
+import { booleanArray, numberArray, textArray } from './array-literals.js';
 import { headOf, noteOf, numberOf, type HeadRow, type NoteRow } from './rows.js';
 
 const LOCK_HEAD = `
@@ -48,6 +49,10 @@ const KEEP_NOTE = `
   select $1::smallint, $2::text, $3::bigint, $4, $5, $6, $7, $8, $9
   where not exists (select from fabula.audit_notes where log_id = $2 and log = $1 and size >= $3)`;
 
+const KEEP_TERMS = `
+  update fabula.audit_notes set terms = $4, terms_index = $5
+  where log_id = $2 and log = $1 and size = $3 and terms is null and terms_index is null`;
+
 type LockedHead = HeadRow & { readonly newest_note: string | null; readonly base: string | null };
 
 /** Runs `work` while the head's row is locked; whoever else appends to that tree waits, then sees the new head. */
@@ -56,7 +61,7 @@ export async function runTransaction<T>(pool: Pool, log: LogName, work: (transac
   let broken = true;
   try {
     await client.query('begin');
-    const { rows } = await client.query<LockedHead>(LOCK_HEAD, [numberOf(log)]);
+    const { rows } = await client.query<LockedHead>({ name: 'audit-lock-head', text: LOCK_HEAD, values: [numberOf(log)] });
     const row = rows[0];
     // Somebody rebuilds: the next attempt opens the tree anew.
     if (row === undefined) throw new Error(`the audit tree ${log} was just forgotten`);
@@ -96,7 +101,8 @@ function transactionOf(client: PoolClient, row: LockedHead, newestNote: bigint):
   return {
     head,
     acceptedLeaves: async (streams) => {
-      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>(ACCEPTED, [row.log, streams, row.base ?? 0]);
+      const values = [row.log, streams, row.base ?? 0];
+      const { rows } = await client.query<{ stream: StreamId; leaf: Buffer }>({ name: 'audit-accepted', text: ACCEPTED, values });
       const found = new Map<StreamId, Buffer[]>();
       for (const { stream, leaf } of rows) {
         const leaves = found.get(stream);
@@ -112,6 +118,12 @@ function transactionOf(client: PoolClient, row: LockedHead, newestNote: bigint):
     grow: (growth) => grow(client, log, head.size, growth),
     keepNotes: async (notes) => {
       for (const note of notes) await keepNote(client, note);
+    },
+    keepTerms: async (notes) => {
+      for (const note of notes) {
+        const { rowCount } = await client.query(KEEP_TERMS, [numberOf(note.log), note.logId, note.size, note.terms, note.rootIndex]);
+        if (rowCount !== 1) throw termsKept(note);
+      }
     },
     keepTermBlocks: (blocks) => saveTermBlocks(client, row.log, blocks),
     notes: async (above, upTo) => {
@@ -146,19 +158,19 @@ async function grow(client: PoolClient, log: LogName, size: bigint, { leaves, ti
       numberOf(log),
       size,
       leafPlaces.bytes,
-      leafPlaces.starts,
-      leafPlaces.lengths,
-      leaves.map((leaf) => leaf.offset),
-      leaves.map((leaf) => leaf.time),
-      leaves.map((leaf) => leaf.stream),
-      leaves.map((leaf) => leaf.correlationId),
-      leaves.map((leaf) => leaf.actor),
-      leaves.map((leaf) => leaf.accepted),
+      numberArray(leafPlaces.starts),
+      numberArray(leafPlaces.lengths),
+      numberArray(leaves.map((leaf) => leaf.offset)),
+      numberArray(leaves.map((leaf) => leaf.time)),
+      textArray(leaves.map((leaf) => leaf.stream)),
+      textArray(leaves.map((leaf) => leaf.correlationId)),
+      textArray(leaves.map((leaf) => leaf.actor)),
+      booleanArray(leaves.map((leaf) => leaf.accepted)),
       tilePlaces.bytes,
-      tilePlaces.starts,
-      tilePlaces.lengths,
-      tiles.map((tile) => tile.level),
-      tiles.map((tile) => tile.index),
+      numberArray(tilePlaces.starts),
+      numberArray(tilePlaces.lengths),
+      numberArray(tiles.map((tile) => tile.level)),
+      numberArray(tiles.map((tile) => tile.index)),
       head.nextOffset,
       head.size,
       Buffer.concat(head.frontier),
@@ -200,11 +212,12 @@ export async function readTiles(
   addresses: readonly TileAddress[],
 ): Promise<readonly (Buffer | undefined)[]> {
   if (addresses.length === 0) return [];
-  const { rows } = await client.query<{ n: string; hashes: Buffer }>(
-    `select wanted.n, hashes from unnest($2::smallint[], $3::bigint[]) with ordinality as wanted (level, tile, n)
-     join fabula.audit_tiles stored on stored.log = $1 and stored.level = wanted.level and stored.tile = wanted.tile`,
-    [log, addresses.map((tile) => tile.level), addresses.map((tile) => tile.index)],
-  );
+  const { rows } = await client.query<{ n: string; hashes: Buffer }>({
+    name: 'audit-tiles',
+    text: `select wanted.n, hashes from unnest($2::smallint[], $3::bigint[]) with ordinality as wanted (level, tile, n)
+           join fabula.audit_tiles stored on stored.log = $1 and stored.level = wanted.level and stored.tile = wanted.tile`,
+    values: [log, addresses.map((tile) => tile.level), addresses.map((tile) => tile.index)],
+  });
   const found: (Buffer | undefined)[] = addresses.map(() => undefined);
   for (const { n, hashes } of rows) found[Number(n) - 1] = hashes;
   return found;

@@ -34,6 +34,7 @@ export interface NoteRow {
   readonly published_at: string;
   readonly root_index: string | null;
   readonly terms: Buffer | null;
+  readonly terms_index: string | null;
 }
 
 /** The root tree is -1 in the database, the access log's -2. */
@@ -70,6 +71,7 @@ export function leafOf(row: LeafRow): StoredLeaf {
 }
 
 export function noteOf(row: NoteRow): KeptNote {
+  const root = row.terms_index ?? row.root_index;
   return {
     log: logOf(row.log),
     logId: row.log_id,
@@ -78,8 +80,9 @@ export function noteOf(row: NoteRow): KeptNote {
     note: row.note,
     signedAt: Number(row.signed_at),
     publishedAt: Number(row.published_at),
-    rootIndex: row.root_index === null ? null : BigInt(row.root_index),
+    rootIndex: root === null ? null : BigInt(root),
     ...(row.terms === null ? {} : { terms: row.terms }),
+    ...(row.terms_index === null || row.root_index === null ? {} : { firstRootIndex: BigInt(row.root_index) }),
   };
 }
 

@@ -3,7 +3,8 @@ import type { AuditStore } from '../audit-store.js';
 import { MemoryAuditStore } from '../memory/memory-audit-store.js';
 import { Notary } from '../notary.js';
 import type { RootLeaf } from '../root-leaf.js';
-import { audited, testSigner, type Audited } from '../testing/audited.js';
+import { verifyBundle } from '../bundle/verify-bundle.js';
+import { audited, bundleOf, streamed, testSigner, type Audited } from '../testing/audited.js';
 import { leafHash } from '../tlog/index.js';
 import { verifyStore } from '../verify-store.js';
 import { TermTree, type TermBlock } from './index.js';
@@ -49,6 +50,60 @@ describe('The terms of a tree', () => {
       const leaf = history.store.trees.get('root')?.leaves[Number(note.rootIndex)]?.bytes;
       expect((JSON.parse(String(leaf)) as RootLeaf).terms).toBe(note.terms?.toString('hex'));
     }
+  });
+
+  it('are said of notes that were signed before there were terms, though their tree never grows again', async () => {
+    const history = audited(95, { partitions: 2 });
+    await history.round(40);
+    const { store, logId, log } = history;
+    // As an earlier release left it: neither terms nor blocks, and the root tree without them.
+    store.keptNotes.forEach(({ terms: _none, ...note }, i) => (store.keptNotes[i] = note));
+    store.keptTermBlocks.clear();
+    await store.forget('root');
+    store.keptNotes.splice(0, store.keptNotes.length, ...store.keptNotes.filter(({ log: tree }) => tree !== 'root'));
+    const filter = { kind: 'term', term: { type: 'actor', value: 'actor-1' } } as const;
+    const signs = async (terms = true): Promise<void> => {
+      const notary = new Notary({
+        store,
+        logId,
+        partitions: 2,
+        signers: [testSigner],
+        clock: { now: () => 1_900_000_000_000 },
+        timers,
+        ...(terms ? { terms: keepingTerms(store, logId) } : {}),
+      });
+      for (let rounds = 0; rounds < 3; rounds++) await notary.sign();
+      expect(notary.status().flatMap(({ problem }) => problem ?? [])).toEqual([]);
+      expect(notary.status().map(({ state }) => state)).toEqual(['current', 'current', 'current']);
+    };
+    await signs(false);
+    await expect(bundleOf(history, { more: { filter } })).rejects.toThrow('which terms its leaves have');
+    const before = await store.latestNote('root', logId);
+    const whole = await bundleOf(history);
+    await signs();
+    const newest = (await store.latestNotes(logId)).filter(({ log: tree }) => tree !== 'root');
+    expect(newest).toHaveLength(2);
+    // Once each, whoever looks again; the notes are the very same.
+    const root = await store.latestNote('root', logId);
+    expect((root?.size ?? 0n) - (before?.size ?? 0n)).toBe(2n);
+    for (const note of newest)
+      expect([note.terms !== undefined, (note.firstRootIndex ?? 0n) < (note.rootIndex ?? 0n)]).toEqual([true, true]);
+    const { vkey } = testSigner.verifier;
+    const report = await verifyBundle(streamed(await bundleOf(history, { more: { filter } })), { vkey, previousNotes: [] });
+    expect(report.findings).toEqual([]);
+    expect(report.trees.map(({ shown }) => shown > 0)).toEqual([true, true]);
+    // An export that was begun before ends as it was begun.
+    const sizes = new Map([...newest.map(({ log: tree, size }) => [tree, size] as const), ['root', before?.size ?? 0n] as const]);
+    expect((await bundleOf(history, { more: { signed: sizes } })).length).toBe(whole.length);
+    // Nothing of it looks like tampering, also from outside, and a root tree that is built again is the same.
+    const leaves = store.trees.get('root')?.leaves.map(({ bytes }) => String(bytes));
+    expect((await verifyStore({ store, vkey, log })).findings).toEqual([]);
+    await store.forget('root');
+    await signs();
+    expect(store.trees.get('root')?.leaves.map(({ bytes }) => String(bytes))).toEqual(leaves);
+    await history.round(3);
+    expect((await verifyStore({ store, vkey, log })).findings).toEqual([]);
+    expect((await verifyBundle(streamed(await bundleOf(history, { more: { filter } })), { vkey })).findings).toEqual([]);
   });
 
   it('are read from what grew, not from the whole history', async () => {

@@ -86,10 +86,10 @@ export async function catchUpTerms(store: AuditStore, log: LogName, logId: LogId
     await keep(store, log, logId, full);
     [salts, full] = [[], []];
   };
-  for await (const { leaves } of store.leaves(log, done * LEAVES, blocks * LEAVES)) {
-    for (const leaf of leaves) {
-      if (leaf.index !== tree.size) throw corrupt(log, `leaf ${tree.size} is missing`);
-      const block = tree.append(leaf.bytes, leafHash(leaf.bytes));
+  for await (const { from, leaves } of store.leafBytes(log, done * LEAVES, blocks * LEAVES)) {
+    if (from !== tree.size) throw corrupt(log, `leaf ${tree.size} is missing`);
+    for (const bytes of leaves) {
+      const block = tree.append(bytes, leafHash(bytes));
       if (block === undefined) continue;
       full.push(block);
       salts.push(block.salt);

@@ -14,7 +14,7 @@ export function termText({ type, value }: Term): string {
 
 /**
  * The terms of a leaf, as its exact bytes say them: its stream, actor and correlation id, and each story id of its events. Names that the leaf
- * could not take over are no terms. Bytes that are no leaf have none: whoever reads on says what is wrong with them.
+ * could not take over are no terms. Of bytes that are no leaf whatever they begin with, or none: whoever reads on says what is wrong with them.
  */
 export function termsOfLeaf(bytes: Buffer): readonly Term[] {
   return bytes.includes(BACKSLASH) ? termsByParsing(bytes) : (termsByScanning(bytes) ?? termsByParsing(bytes));
@@ -43,7 +43,8 @@ function termsByScanning(bytes: Buffer): readonly Term[] | undefined {
     const start = at + STORY.length;
     at = text.indexOf('"', start);
     const story = text.slice(start, at);
-    if (!PLAIN.test(story)) return undefined;
+    // Cut off: bytes of a stranger, who must not have this search begin anew for ever.
+    if (at < 0 || !PLAIN.test(story)) return undefined;
     stories.add(story);
   }
   for (const value of stories) terms.push({ type: 'story', value });

@@ -8,7 +8,7 @@ import { TermTree, type TermBlock } from './term-tree.js';
 export async function partialSummary(store: AuditStore, log: LogName, size: bigint): Promise<Buffer | undefined> {
   const tree = new TermTree();
   const from = size - (size % BigInt(BLOCK_LEAVES));
-  for await (const { leaves } of store.leaves(log, from, size)) for (const { bytes } of leaves) tree.append(bytes, leafHash(bytes));
+  for await (const { leaves } of store.leafBytes(log, from, size)) for (const bytes of leaves) tree.append(bytes, leafHash(bytes));
   if (tree.size !== size - from) throw missing(log, from + tree.size);
   return tree.partial();
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { HASH_BYTES, type Hash } from '../tlog/index.js';
 import { termText, type Term } from './leaf-terms.js';
 
@@ -38,35 +38,53 @@ export const blocksOf = (size: bigint): bigint => (size + BigInt(BLOCK_LEAVES - 
 
 /** What stands for a term in the block of that salt, as 16 hex digits. */
 export function termKey(salt: Hash, term: Term): string {
-  return createHash('sha256')
-    .update(salt)
-    .update(termText(term), 'utf8')
-    .digest('hex')
-    .slice(0, 2 * TERM_BYTES);
+  return keyOf(salt, termText(term));
+}
+
+// Hashing is synchronous, so one scratch buffer serves every call. The names in leaves have 300 characters at the most.
+const scratch = Buffer.alloc(HASH_BYTES + 4 * 512);
+
+function keyOf(salt: Hash, text: string): string {
+  if (text.length > 512) return digest('sha256', Buffer.concat([salt, Buffer.from(text, 'utf8')]), 'hex').slice(0, 2 * TERM_BYTES);
+  scratch.set(salt);
+  const length = scratch.write(text, HASH_BYTES, 'utf8');
+  return digest('sha256', scratch.subarray(0, HASH_BYTES + length), 'hex').slice(0, 2 * TERM_BYTES);
 }
 
 /** Same leaves, same bytes. `salt`: the subtree hash of just these leaves. */
 export function encodeSummary(salt: Hash, leaves: readonly BlockLeaf[]): Buffer {
-  const positions = new Map<string, number[]>();
-  const keys = new Map<string, string>();
+  const byText = new Map<string, number[]>();
   leaves.forEach(({ terms }, position) => {
     for (const term of terms) {
       const text = termText(term);
-      let key = keys.get(text);
-      if (key === undefined) keys.set(text, (key = termKey(salt, term)));
-      const known = positions.get(key);
-      if (known === undefined) positions.set(key, [position]);
-      // Two terms may share a key, if only in theory.
-      else if (known.at(-1) !== position) known.push(position);
+      const known = byText.get(text);
+      if (known === undefined) byText.set(text, [position]);
+      else if (known[known.length - 1] !== position) known.push(position);
     }
   });
-  const head = Buffer.from([VERSION, leaves.length >> 8, leaves.length & 255, positions.size >> 8, positions.size & 255]);
-  const parts: Buffer[] = [head, salt, ...leaves.map(({ hash }) => hash.subarray(0, MARK_BYTES))];
+  const positions = new Map<string, number[]>();
+  for (const [text, places] of byText) {
+    const key = keyOf(salt, text);
+    const others = positions.get(key);
+    // Two terms may share a key, if only in theory.
+    positions.set(key, others === undefined ? places : [...new Set([...others, ...places])].toSorted((a, b) => a - b));
+  }
+  let bytes = HEAD_BYTES + HASH_BYTES + leaves.length * MARK_BYTES;
+  for (const places of positions.values()) bytes += TERM_BYTES + 1 + places.length;
+  const summary = Buffer.allocUnsafe(bytes);
+  summary[0] = VERSION;
+  summary.writeUInt16BE(leaves.length, 1);
+  summary.writeUInt16BE(positions.size, 3);
+  summary.set(salt, HEAD_BYTES);
+  let at = HEAD_BYTES + HASH_BYTES;
+  for (const { hash } of leaves) at += hash.copy(summary, at, 0, MARK_BYTES);
   for (const key of [...positions.keys()].toSorted()) {
     const places = positions.get(key) as number[];
-    parts.push(Buffer.from(key, 'hex'), Buffer.from([places.length - 1, ...places]));
+    at += summary.write(key, at, 'hex');
+    summary[at++] = places.length - 1;
+    for (const place of places) summary[at++] = place;
   }
-  return Buffer.concat(parts);
+  return summary;
 }
 
 export interface Summary {

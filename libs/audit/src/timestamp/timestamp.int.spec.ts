@@ -8,7 +8,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { systemClock, systemIds } from '#lib/platform';
-import { describeWith } from '../../../../test/support/requirement.js';
+import { describeWith, isLong } from '../../../../test/support/requirement.js';
 import { MalformedDer } from '../bundle/der.js';
 import type { RootEvidence } from '../bundle/root-evidence.js';
 import { readTimestampToken, type TimestampToken } from '../bundle/timestamp-token.js';
@@ -150,7 +150,7 @@ describeWith('openssl', openssl, 'OpenSSL is not here', 'timestamps by an author
             expect(error).toBeInstanceOf(TimestampRefused);
           }
       }),
-      { numRuns: 500 },
+      { numRuns: isLong ? 1_000_000 : 500 },
     );
   });
 
@@ -235,7 +235,7 @@ describeWith('openssl', openssl, 'OpenSSL is not here', 'timestamps by an author
               expect(error).toBeInstanceOf(MalformedDer);
             }
         }),
-        { numRuns: 500 },
+        { numRuns: isLong ? 1_000_000 : 500 },
       );
     });
   });

@@ -128,6 +128,8 @@ export class HandColdSource implements ColdSource {
     row.head = head;
     row.accepted.set(record.commandId, head.window.at(-1) as AcceptedCommand);
     for (const event of record.events) {
+      // Only what was accepted there is asked for.
+      if (stream.startsWith('compliance/')) continue;
       if (stream.startsWith('story/')) row.story = applyRecordedStory(row.story, event);
       else row.playthrough = applyRecorded(row.playthrough, event);
     }

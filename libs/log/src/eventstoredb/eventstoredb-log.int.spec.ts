@@ -267,6 +267,15 @@ describe('on a mock of EventStoreDB', () => {
     expect(mock.eventsSent() - before).toBeLessThan(420);
     while (records < 420) records += (await reader.next()).value?.records.length ?? 0;
     expect(records).toBe(420);
+    // What the server has not sent yet is forgotten meanwhile: said after what it did send, and not taken for a hole.
+    const late = log.read(0, 0)[Symbol.asyncIterator]();
+    records = (await late.next()).value?.records.length ?? 0;
+    await log.forget(0, 419);
+    const rest = (async () => {
+      for (let page = await late.next(); page.done !== true; page = await late.next()) records += page.value.records.length;
+    })();
+    await expect(rest).rejects.toThrow(RecordsForgotten);
+    await expect(rest).rejects.toMatchObject({ from: records, begin: 419 });
     await log.close();
   });
 

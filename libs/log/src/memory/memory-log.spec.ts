@@ -29,6 +29,17 @@ describe('a kept position', () => {
   });
 });
 
+test('the time of a memory log does not go back over records that it forgot', async () => {
+  const clock = { time: 1_000, now: () => clock.time };
+  const log = createMemoryLog({ partitions: 1, clock });
+  await log.append(0, [{ key: 'k', value: new Uint8Array(1) }]);
+  await log.forget(0, 1);
+  clock.time = 500;
+  await log.append(0, [{ key: 'k', value: new Uint8Array(1) }]);
+  for await (const { records } of log.read(0, 1, { upTo: 2 })) expect(records.map(({ time }) => time)).toEqual([1_000]);
+  expect.assertions(1);
+});
+
 describe('the beginnings of a log', () => {
   test('are where bases were recorded; one that lies later is loss, one that lies earlier is to be forgotten again', async () => {
     const log = createMemoryLog({ partitions: 20, clock: { now: () => 1 }, id: 'log-a' });

@@ -4,8 +4,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * What partitions of the log begin with whose first records were forgotten: the rows themselves lie in a schema `log_base_<id>` each. Primary
  * data: nothing else says what those records led to.
  */
-export class LogBases1795000002000 implements MigrationInterface {
-  readonly name = 'LogBases1795000002000';
+export class LogBases1795000002100 implements MigrationInterface {
+  readonly name = 'LogBases1795000002100';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
