@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { AuditStore } from '#lib/audit';
 import type { PruneAction } from '#lib/compliance';
-import { createMemoryLog, type EventLog, type LogId } from '#lib/log';
+import { assertBegins, createMemoryLog, openKafkaLog, type EventLog, type LogId } from '#lib/log';
 import { systemClock, systemTimers } from '#lib/platform';
 import {
   baseDigest,
@@ -18,6 +18,7 @@ import {
 } from '#lib/projections';
 import { writeRandomHistory } from '../../../../libs/projections/src/contract/random-history.js';
 import { everyAwait, type Process } from '../../../../test/support/every-await.js';
+import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../../../../test/support/kafka.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { LogPruning, type LogPruningHost } from './log-pruning.js';
 import type { RetentionRule } from './retention-policy.js';
@@ -42,12 +43,13 @@ interface World {
   readonly id: string;
 }
 
-async function begun(): Promise<World> {
+const inMemory = (): EventLog => createMemoryLog({ partitions: PARTITIONS, clock: { now: () => 1_700_000_000_000 } });
+
+async function begun(log: EventLog = inMemory()): Promise<World> {
   await forgetGenerations(database.pool, async (client) => {
     const { rows } = await client.query<{ id: number }>('delete from fabula.log_bases returning id');
     for (const { id } of rows) await client.query(`drop schema if exists log_base_${id} cascade`);
   });
-  const log = createMemoryLog({ partitions: PARTITIONS, clock: { now: () => 1_700_000_000_000 } });
   await writeRandomHistory(log, { seed: 3, partitions: PARTITIONS, playthroughs: 5, records: 260 });
   const logId = await log.id();
   const side = createReadSide({ pool: database.pool, logId, partitions: PARTITIONS, clock: systemClock, timers: systemTimers });
@@ -75,7 +77,7 @@ function hostOf({ log, logId, side, taken }: World, pool: Pool, over: (log: Even
     reads: { basesTaken: () => Promise.resolve(taken) },
     rules: () => Promise.resolve(RULES),
     record: async ({ id, partition, offset, digest }) =>
-      void taken.push({ action: id, partition, offset, digest, recordPartition: 1, recordOffset: 0 }),
+      void taken.push({ action: id, partition, offset, digest, recordPartition: 0, recordOffset: 0 }),
     signed: () => Promise.resolve(true),
     patient: (work) => work(pool),
     alone: (work) => work(),
@@ -117,7 +119,7 @@ describe('a pruning of the log that is killed', () => {
     let expected: ReadModelDigest | undefined;
     const steps = await everyAwait<World>(
       {
-        begin: begun,
+        begin: () => begun(),
         run: async (world, process: Process) => {
           const host = hostOf(world, process.pool(database.pool), (log) => process.port('log', log));
           await prune(
@@ -154,4 +156,106 @@ describe('a pruning of the log that is killed', () => {
     );
     expect(steps).toBeGreaterThan(200);
   }, 600_000);
+});
+
+describe('a pruning of the log', () => {
+  it('goes on from base to base, and takes up where another process stands', async () => {
+    const world = await begun();
+    await prune(new LogPruning(hostOf(world, database.pool)), world, 40);
+    const { digest } = (await currentBases(database.pool, world.logId))[0] ?? {};
+    // The same action again: nothing changes, not even what was recorded.
+    await prune(new LogPruning(hostOf(world, database.pool)), world, 40);
+    expect((await currentBases(database.pool, world.logId)).map((base) => base.digest)).toEqual([digest]);
+    expect(world.taken).toHaveLength(1);
+    const next = { ...world, id: 'a-0000000000000002' };
+    // Two at once, by a lock that was lost unawares: one of them may fail, nothing is lost, and the next try ends it.
+    await Promise.allSettled([1, 2].map(() => prune(new LogPruning(hostOf(next, database.pool)), next, 100)));
+    await nothingLost(next);
+    await once(() => prune(new LogPruning(hostOf(next, database.pool)), next, 100));
+    expect([await world.log.begin(0), world.taken.at(-1)?.action]).toEqual([100, next.id]);
+    expect(await new LogPruning(hostOf(next, database.pool)).check()).toEqual([{ partition: 0, offset: 100, problem: null }]);
+    expect((await once(() => rebuild(options(world)))).parity.kind).toBe('equal');
+  });
+
+  it('waits for what still needs the records: dead letters that may be mended, feeds, read models, leaves', async () => {
+    const world = await begun();
+    const { pool } = database;
+    const blocked = () => new LogPruning(hostOf(world, pool)).blocked(actionOf(world), []);
+    expect(await blocked()).toBeNull();
+    await pool.query(
+      `insert into fabula.dead_letters (log_id, partition, "offset", kind, reason, key, bytes, size, digest, time)
+       values ($1, 0, 7, 'invalid', 'x', 'k', '', 0, 'd', 0), ($1, 0, 8, 'fold-failed', 'x', 'k', '', 0, 'd', 0) on conflict (log_id, partition, "offset") do update set kind = excluded.kind`,
+      [world.logId],
+    );
+    expect(await blocked()).toMatch(/the record at 8 is a dead letter \(fold-failed\) that may still be mended/);
+    await pool.query('delete from fabula.dead_letters where "offset" = 8');
+    expect(await blocked()).toBeNull();
+    const live = (await pool.query<{ n: number }>(`select n from fabula.projection_generations where state = 'live'`)).rows[0]?.n;
+    await pool.query(`update projection_${live}.positions set next_offset = 50 where partition = 0`);
+    expect(await blocked()).toMatch(/the read models are at 50 only/);
+    await pool.query(`update projection_${live}.positions set next_offset = $1 where partition = 0`, [await world.log.end(0)]);
+    expect(await new LogPruning(hostOf(world, pool)).blocked(actionOf(world, 1_001), [])).toMatch(/the log ends at/);
+    const none = { ...hostOf(world, pool), store: { bases: () => Promise.resolve([]) } };
+    expect(await new LogPruning(none).blocked(actionOf(world), [])).toMatch(
+      /the audit still begins at offset 0; have the leaves pruned first/,
+    );
+    const longer = RULES.map((rule) => ({ ...rule, keepDays: 36_500 }));
+    const kept = { ...hostOf(world, pool), rules: () => Promise.resolve(longer) };
+    expect(await new LogPruning(kept).blocked(actionOf(world), [])).toMatch(/the record at 89 is not 36500 days old/);
+    const unsigned = { ...hostOf(world, pool), record: () => Promise.reject(new Error('the log is down')) };
+    await expect(prune(new LogPruning(unsigned), world)).rejects.toThrow('the log is down');
+    expect([await world.log.begin(0), await currentBases(pool, world.logId)]).toEqual([0, []]);
+  });
+
+  it('forgets again what brokers that failed brought back, but not when its base was changed', async () => {
+    const world = await begun();
+    await prune(new LogPruning(hostOf(world, database.pool)), world);
+    let begin = 30;
+    const forgotten: number[] = [];
+    const back: EventLog = {
+      ...world.log,
+      partitions: PARTITIONS,
+      end: (partition) => world.log.end(partition),
+      begin: (partition) => Promise.resolve(partition === 0 ? begin : 0),
+      forget: (_, before) => {
+        forgotten.push((begin = before));
+        return Promise.resolve();
+      },
+    };
+    const pruning = new LogPruning(hostOf(world, database.pool, () => back));
+    const [base] = await currentBases(database.pool, world.logId);
+    await database.pool.query(`update log_base_${base?.id}.positions set accepted = accepted + 1 where partition = 0`);
+    await expect(pruning.finish(new AbortController().signal)).rejects.toThrow(/its base has the digest/);
+    await database.pool.query(`update log_base_${base?.id}.positions set accepted = accepted - 1 where partition = 0`);
+    await pruning.finish(new AbortController().signal);
+    await pruning.finish(new AbortController().signal);
+    expect(forgotten).toEqual([OFFSET]);
+  });
+});
+
+describeWithKafka('a pruning of a log in Kafka', () => {
+  it('has the brokers forget, and another process begins with the base', async () => {
+    const topic = uniqueTopic('pruned');
+    const open = async () =>
+      openKafkaLog({ connection: { brokers: await kafkaBrokers(1), clientId: 'spec' }, topic, partitions: PARTITIONS, allowUnsafe: true });
+    const log = await open();
+    const world = await begun(log);
+    const again = await open();
+    try {
+      await prune(
+        new LogPruning({ ...hostOf(world, database.pool), rules: () => Promise.resolve(RULES.map((rule) => ({ ...rule, keepDays: -1 }))) }),
+        world,
+      );
+      expect(await again.begin(0)).toBe(OFFSET);
+      const bases = await currentBases(database.pool, world.logId);
+      expect(await assertBegins(again, (partition) => bases.find((base) => base.partition === partition)?.offset ?? 0)).toEqual([]);
+      await expect(assertBegins(again, () => 0)).rejects.toThrow(/begins at offset 90, but nothing of it was pruned/);
+      await writeRandomHistory(again, { seed: 4, partitions: PARTITIONS, playthroughs: 2, records: 40 });
+      const report = await rebuild({ ...options(world), log: again });
+      expect(report.parity.kind).toBe('equal');
+      expect(report.records).toBe((await again.end(0)) - OFFSET + (await again.end(1)));
+    } finally {
+      await Promise.all([log.close(), again.close()]);
+    }
+  });
 });
