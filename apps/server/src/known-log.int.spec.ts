@@ -28,3 +28,35 @@ describe('a database that followed a log in Postgres', () => {
     expect(await recogniseLog(database.pool, inMemory(), memory, undefined)).toBe(true);
   });
 });
+
+describe('a log that begins later than at its first record', () => {
+  it('is refused unless what its forgotten records led to is kept here, whatever the settings adopt', async () => {
+    const database = await createTestDatabase();
+    try {
+      const log = await openPostgresLog({ pool: database.pool, partitions: 2 });
+      const place = { kind: 'postgres', place: '' };
+      expect(await recogniseLog(database.pool, log, place, undefined)).toBe(false);
+      await log.append(
+        1,
+        Array.from({ length: 5 }, () => ({ key: 'k', value: Buffer.from('{') })),
+      );
+      await log.forget(1, 3);
+      for (const adopt of [undefined, 'new', await log.id()])
+        await expect(recogniseLog(database.pool, log, place, adopt)).rejects.toThrow(/begins at offset 3, but nothing of it was pruned/);
+      const logId = await log.id();
+      const base = (offset: number) =>
+        database.pool.query(
+          `insert into fabula.log_bases (log_id, partition, "offset", layout, action, state, digest) values ($1, 1, $2, 2, 'a', 'current', repeat('0', 64))
+           on conflict (log_id, partition) where state = 'current' do update set "offset" = excluded."offset"`,
+          [logId, offset],
+        );
+      await base(2);
+      await expect(recogniseLog(database.pool, log, place, undefined)).rejects.toThrow(/it was pruned up to offset 2 only/);
+      await base(4);
+      expect(await recogniseLog(database.pool, log, place, undefined)).toBe(false);
+      await log.close();
+    } finally {
+      await database.drop();
+    }
+  });
+});

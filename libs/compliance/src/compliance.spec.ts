@@ -31,6 +31,36 @@ describe('an action', () => {
     expect(office.state?.actions).toEqual([]);
   });
 
+  it('that prunes has its bases recorded while it is carried out, by the system alone, each binding the ones before', () => {
+    const office = new Office();
+    const base = { type: 'logBase', partition: 3, offset: 7, digest: 'a'.repeat(64) } as const;
+    const id = office.propose(DPO, { ...prune, what: 'log' } as Asked);
+    office.send(ADMIN, { type: 'approve', id });
+    expect(office.code(SYSTEM, { ...base, id })).toBe('CONFLICT');
+    office.send(SYSTEM, { type: 'begin', id, judged: 0 });
+    expect(office.code(ADMIN, { ...base, id })).toBe('FORBIDDEN');
+    expect(office.code(SYSTEM, { ...base, id, offset: 0 })).toBe('BAD_INPUT');
+    expect(office.code(SYSTEM, { ...base, id, digest: 'x' })).toBe('BAD_INPUT');
+    expect(office.state).not.toHaveProperty('bases');
+    expect(office.send(SYSTEM, { ...base, id })).toMatchObject([
+      { type: 'LogBaseTaken', id, partition: 3, offset: 7, digest: base.digest },
+    ]);
+    const first = office.state?.bases;
+    expect(first).toMatch(/^[0-9a-f]{64}$/);
+    expect(complianceStateFromJson(complianceStateToJson(office.state as ComplianceState))).toEqual(office.state);
+    const fork = new Office();
+    fork.state = office.state;
+    office.send(SYSTEM, { ...base, id, partition: 4 });
+    fork.send(SYSTEM, { ...base, id, partition: 4, digest: 'b'.repeat(64) });
+    expect(new Set([first, office.state?.bases, fork.state?.bases]).size).toBe(3);
+    const kek = office.propose(ADMIN, rotate);
+    office.send(DPO, { type: 'approve', id: kek });
+    office.send(SYSTEM, { type: 'begin', id: kek, judged: 0 });
+    expect(office.code(SYSTEM, { ...base, id: kek })).toBe('BAD_INPUT');
+    office.send(SYSTEM, { type: 'carriedOut', id, result: null });
+    expect(office.code(SYSTEM, { ...base, id })).toBe('ACTION_NOT_FOUND');
+  });
+
   it('is never approved by who proposed it, whatever else is true', () => {
     const office = new Office();
     const id = office.propose(DPO, erase('r-anna'));

@@ -39,6 +39,7 @@ type Step =
   | { readonly do: 'hold'; readonly who: number; readonly scope: number; readonly for: number }
   | { readonly do: 'begin'; readonly about: number; readonly stale: boolean }
   | { readonly do: 'carriedOut'; readonly about: number }
+  | { readonly do: 'logBase'; readonly about: number }
   | { readonly do: 'expire'; readonly about: number }
   | { readonly do: 'wait'; readonly ms: number };
 
@@ -56,6 +57,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('hold' as const), who, scope: fc.nat(3), for: fc.nat(60) }),
   fc.record({ do: fc.constant('begin' as const), about, stale: fc.boolean() }),
   fc.record({ do: fc.constant('carriedOut' as const), about }),
+  fc.record({ do: fc.constant('logBase' as const), about }),
   fc.record({ do: fc.constant('expire' as const), about }),
   fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 40 }) }),
 );
@@ -111,6 +113,7 @@ function commandOf(office: Office, one: Step): readonly [Who, ComplianceCommand]
   const { id } = action;
   if (one.do === 'begin') return [['system', 'system'], { type: 'begin', id, judged: office.placed - (one.stale ? 1 : 0) }];
   if (one.do === 'carriedOut') return [['system', 'system'], { type: 'carriedOut', id, result: null }];
+  if (one.do === 'logBase') return [['system', 'system'], { type: 'logBase', id, partition: 0, offset: 1, digest: 'a'.repeat(64) }];
   const person = people[one.who] as Who;
   return [person, one.do === 'refuse' ? { type: 'refuse', id, reason: 'no, no' } : { type: one.do, id }];
 }
@@ -132,6 +135,10 @@ function broken({ holds, actions }: Account, event: ComplianceEvent): string | u
     if (event.by === action.by) return 'somebody approved their own proposal';
     if (event.at >= action.expiresAt) return 'it was approved after its time';
     return action.approved ? 'it was approved twice' : undefined;
+  }
+  if (event.type === 'LogBaseTaken') {
+    const action = actions.get(event.id);
+    return action?.begun === true && action.done === 0 && action.asked.kind === 'prune' ? undefined : 'a base of no pruning was recorded';
   }
   if (event.type === 'ActionCarriedOut') {
     const action = actions.get(event.id);

@@ -1,3 +1,4 @@
+import { createMemoryLog } from '#lib/log';
 import { Auditor } from '../auditor.js';
 import type { AuditStore, StoredLeaf } from '../audit-store.js';
 import { verifyBundle, type BundleReport } from '../bundle/verify-bundle.js';
@@ -90,6 +91,39 @@ export function describePruning(name: string, create: () => Promise<AuditStore>)
       const { findings, trees } = await verifyBundle(bundle(filtered), { vkey: testSigner.verifier.vkey });
       const shown = before.filter((leaf) => leaf.index >= 768n && leaf.actor === 'actor-3').length;
       expect([findings, trees[0]?.shown]).toEqual([[], shown]);
+    });
+
+    it('is verified and built again on a log that was pruned too, from where its leaves begin to be all there', async () => {
+      await pruneLeaves(pruning());
+      const [base] = await history.store.bases(history.logId);
+      const begin = (base?.nextOffset ?? 0) - 20;
+      await history.log.forget(0, begin);
+      const report = await verified();
+      expect(report.findings).toEqual([]);
+      expect(report.notShown.join()).toContain(`records before offset ${begin}: those were pruned`);
+      const head = await history.store.open('p0', history.logId);
+      const { log, store } = history;
+      await rebuildTrees({ store, log, timers });
+      expect(await store.open('p0', history.logId)).toEqual(head);
+      expect((await verified()).findings).toEqual([]);
+      const told = { partition: 0, offset: begin, problem: 'was changed' };
+      const checked = await verifyStore({ store, log, vkey: testSigner.verifier.vkey, logBases: () => Promise.resolve([told]) });
+      expect(checked.findings).toMatchObject([{ kind: 'BASE', exitCode: 26, where: { tree: 'p0', offset: String(begin) } }]);
+      const other = createMemoryLog({ partitions: 1, clock: { now: () => 5 }, id: history.logId });
+      for await (const { records } of log.read(0, begin, { upTo: await log.end(0) })) {
+        if ((await other.end(0)) === 0) for (let n = 0; n < begin; n++) await other.append(0, records.slice(0, 1));
+        // One record was exchanged for another.
+        await other.append(
+          0,
+          records.map((record, i) => (i === 60 ? (records[61] ?? record) : record)),
+        );
+      }
+      await other.forget(0, begin);
+      const lying = await verifyStore({ store, log: other, vkey: testSigner.verifier.vkey });
+      expect(lying.findings[0]).toMatchObject({ kind: 'LEAF', where: { tree: 'p0' } });
+      // More of the log is gone than the tree begins with.
+      await log.forget(0, (base?.nextOffset ?? 0) + 1);
+      expect((await verified()).findings).toMatchObject([{ kind: 'GAP', where: { tree: 'p0' } }]);
     });
 
     it('says that leaves were pruned, to proofs, tiles of entries and exports alike; what was kept of them is proven on', async () => {
