@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { AuditStore } from '#lib/audit';
 import type { PruneAction } from '#lib/compliance';
@@ -12,6 +13,7 @@ import {
   readModelDigest,
   rebuild,
   RebuildRunning,
+  withOwnPool,
   type BaseTaken,
   type ReadModelDigest,
   type ReadSide,
@@ -21,6 +23,7 @@ import { everyAwait, type Process } from '../../../../test/support/every-await.j
 import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../../../../test/support/kafka.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { verified } from '../../../../test/support/verification.js';
+import { runMigrations } from '../../../../migrations/index.js';
 import { LogPruning, type LogPruningHost } from './log-pruning.js';
 import type { RetentionRule } from './retention-policy.js';
 
@@ -46,11 +49,15 @@ interface World {
 
 const inMemory = (): EventLog => createMemoryLog({ partitions: PARTITIONS, clock: { now: () => 1_700_000_000_000 } });
 
-async function begun(log: EventLog = inMemory()): Promise<World> {
+async function cleaned(): Promise<void> {
   await forgetGenerations(database.pool, async (client) => {
     const { rows } = await client.query<{ id: number }>('delete from fabula.log_bases returning id');
     for (const { id } of rows) await client.query(`drop schema if exists log_base_${id} cascade`);
   });
+}
+
+async function begun(log: EventLog = inMemory()): Promise<World> {
+  await cleaned();
   await writeRandomHistory(log, { seed: 3, partitions: PARTITIONS, playthroughs: 5, records: 260 });
   const logId = await log.id();
   const side = createReadSide({ pool: database.pool, logId, partitions: PARTITIONS, clock: systemClock, timers: systemTimers });
@@ -234,6 +241,48 @@ describe('a pruning of the log', () => {
     await pruning.finish(new AbortController().signal);
     await pruning.finish(new AbortController().signal);
     expect(forgotten).toEqual([OFFSET]);
+  });
+});
+
+describe('a pruning where each role has its own database user', () => {
+  const name = `spec_prune_${randomBytes(4).toString('hex')}`;
+  const users = {
+    auditor: ['fabula_auditor', 'fabula_compliance'],
+    both: ['fabula_auditor', 'fabula_compliance', 'fabula_projector'],
+    projector: ['fabula_projector'],
+  };
+  const userOf = (user: keyof typeof users): string => {
+    const url = new URL(database.url);
+    url.username = `${name}_${user}`;
+    url.password = name;
+    return url.href;
+  };
+  beforeAll(async () => {
+    await cleaned();
+    // Tables come with a template, rights on the database do not.
+    await database.pool.query('comment on schema fabula is null');
+    await runMigrations(database.url);
+    for (const [user, roles] of Object.entries(users))
+      await database.pool.query(`create role ${name}_${user} login password '${name}' in role ${roles.join(', ')}`);
+  });
+  afterAll(async () => {
+    await cleaned();
+    for (const user of Object.keys(users)) await database.pool.query(`drop owned by ${name}_${user} cascade; drop role ${name}_${user}`);
+  });
+
+  it('asks for the right to change read models too, and with it is done; others build on the base then', async () => {
+    const world = await begun();
+    const as = <T>(user: keyof typeof users, work: (pool: Pool) => Promise<T>) => withOwnPool(userOf(user), 'spec', work);
+    await expect(as('auditor', (pool) => prune(new LogPruning(hostOf(world, pool)), world))).rejects.toThrow(
+      /needs the role fabula_projector too/,
+    );
+    expect(await world.log.begin(0)).toBe(0);
+    await as('both', (pool) => prune(new LogPruning(hostOf(world, pool)), world));
+    expect(await world.log.begin(0)).toBe(OFFSET);
+    expect(await as('auditor', (pool) => new LogPruning(hostOf(world, pool)).check())).toMatchObject([{ problem: null }]);
+    expect((await once(() => rebuild({ ...options(world), databaseUrl: userOf('projector') }))).parity.kind).toBe('equal');
+    await as('both', (pool) => prune(new LogPruning(hostOf(world, pool)), { ...world, id: 'a-0000000000000002' }, OFFSET + 5));
+    expect(await database.pool.query('select from fabula.log_bases')).toMatchObject({ rowCount: 1 });
   });
 });
 
