@@ -196,6 +196,10 @@ describe('a server, two witnesses, and a store that was forged', () => {
       await fetch(`${forger.url}/metrics`, { headers: { authorization: `Bearer ${await forger.token(['operator'])}` } })
     ).text();
     expect(Number(/^fabula_audit_forks (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+    const ready = (await (await fetch(`${forger.url}/health/ready`)).json()) as { status: string; notes: Record<string, string> };
+    expect(ready).toMatchObject({ status: 'ready', notes: { 'audit forks': expect.stringContaining('GET /audit/forks') as string } });
+    const operations = (await new ApiClient(forger.url, await forger.token(['operator'])).rest('GET', '/admin/operations')).text;
+    expect(operations).toContain('alerts.md#fabulaauditforked');
     // Which of them was asked first is nobody's choice.
     await eventually(async () => {
       const kept = await Promise.all(['one', 'two'].map((name) => readdir(path.join(base, name, 'contradictions')).catch(() => [])));
