@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import {
@@ -13,11 +13,17 @@ import {
   leafIndex,
   openCheckpointNote,
   parseVerifierKey,
+  PostgresAuditStore,
+  PostgresTimestamps,
   treeSize,
   verifyBundle,
+  type BundleReport,
   type CheckpointNote,
   type Leaf,
 } from '#lib/audit';
+import { recorded, type Recorded } from '../../apps/cli/src/testing/recorded.js';
+import { grouped } from '../../apps/cli/src/layout.js';
+import { timestampOn } from '../../libs/audit/src/testing/timestamps.js';
 import { ApiClient, type Payload } from '../support/api-client.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { ServerProcess } from '../support/server-process.js';
@@ -295,6 +301,73 @@ describe('compliance', () => {
     }
     for (const body of [{ filter: {} }, { filter: { actor, storyId: 'x' } }, { filter: { actor }, since: randomUUID() }])
       expect((await compliance.rest('POST', '/audit/exports', body)).status).toBe(400);
+  });
+
+  test('an export with records, ordered on the command line, carries the newest timestamp, verifies, gives the same views twice, and is known to the access log', async () => {
+    const { logId, verifierKey } = await trees();
+    const store = new PostgresAuditStore(database.pool);
+    const stamped = await store.latestNote('root', logId);
+    const stampedAt = Date.now() - (Date.now() % 1_000);
+    await new PostgresTimestamps(database.pool).keepTimestamp({
+      logId,
+      log: 'root',
+      size: stamped?.size ?? 0n,
+      note: stamped?.note ?? '',
+      authority: 'https://tsa.test',
+      stampedAt,
+      response: timestampOn(stamped?.note ?? '', stampedAt),
+    });
+    const file = path.join(folder, 'bodies.tar');
+    const address = ['--url', server.url, '--token', compliance.token];
+    const cli = (...argv: readonly string[]): Promise<Recorded> => recorded(['audit', ...argv], { live: true, columns: 300 });
+    const exported = await cli('export', '--bodies', '--playthrough', playthroughId, '--out', file, '--json', ...address);
+    expect([exported.code, exported.err]).toEqual([0, expect.stringContaining('downloading')]);
+    const verified = await cli('verify', file, '--key', verifierKey);
+    expect([verified.code, verified.out]).toEqual([0, expect.stringContaining('✓ Verified')]);
+    expect(verified.out).toMatch(new RegExp(`stamped .*root tree of ${grouped(stamped?.size ?? 0n)}; its signature was not checked`));
+    const report = JSON.parse((await cli('verify', file, '--key', verifierKey, '--json')).out) as BundleReport;
+    const played = acknowledged.filter(({ playthrough }) => playthrough.id === playthroughId).length;
+    expect(report.timestamp).toMatchObject({ stampedAt, authority: 'https://tsa.test' });
+    expect(report.trees.reduce((sum, { bodies }) => sum + (bodies?.shown ?? 0), 0)).toBe(played);
+    expect(report.trees.every(({ bodies }) => bodies?.missing === 0)).toBe(true);
+
+    const views: Record<string, string>[] = [];
+    for (const out of ['views', 'again']) {
+      const { code } = await cli('views', file, '--out', path.join(folder, out), '--key', verifierKey);
+      expect(code).toBe(0);
+      const names = await readdir(path.join(folder, out));
+      views.push(
+        Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(path.join(folder, out, name), 'utf8')]))),
+      );
+    }
+    const [first = {}, second] = views;
+    expect(first).toEqual(second);
+    const rows = Object.entries(first).flatMap(([name, text]) => (name.endsWith('.csv') ? text.trimEnd().split(/\r?\n/).slice(1) : []));
+    const events = Object.entries(first).flatMap(([name, text]) =>
+      name.endsWith('.ocsf.ndjson')
+        ? text
+            .trimEnd()
+            .split('\n')
+            .map((line) => JSON.parse(line) as { class_uid: number; metadata: { correlation_uid: string } })
+        : [],
+    );
+    expect([rows.length, events.length]).toEqual([played, played]);
+    expect(events.every(({ class_uid }) => class_uid === 6003)).toBe(true);
+    const told = events.map(({ metadata }) => metadata.correlation_uid);
+    const asked = acknowledged.filter(({ playthrough }) => playthrough.id === playthroughId).map(({ correlationId }) => correlationId);
+    expect(told.toSorted()).toEqual(asked.toSorted());
+
+    const known = await cli('access', '--export', file, ...address);
+    expect([known.code, known.out]).toEqual([0, expect.stringContaining('✓ The access log names this export')]);
+    expect(known.out).toContain('bodies=shown');
+    // The verifier in it says the same, alone.
+    const members = (await promisify(execFile)('tar', ['xOf', file, 'verify.mjs'], { maxBuffer: 1 << 24 })).stdout;
+    await writeFile(path.join(folder, 'verify.mjs'), members);
+    const alone = await promisify(execFile)(process.execPath, ['verify.mjs', file, '--key', verifierKey, '--json'], {
+      cwd: folder,
+      env: {},
+    });
+    expect((JSON.parse(alone.stdout) as BundleReport).timestamp).toEqual(report.timestamp);
   });
 
   test('an export of a range holds that range; one that is not there, or not one’s own to name, is refused', async () => {

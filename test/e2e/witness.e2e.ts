@@ -6,8 +6,10 @@ import os from 'node:os';
 import path from 'node:path';
 import {
   checkConsistency,
+  EXIT_CODES,
   formatAddCheckpoint,
   Frontier,
+  generateCosigner,
   generateSigner,
   leafHash,
   openCheckpointNote,
@@ -18,8 +20,10 @@ import {
   parseVerifierKey,
   signCheckpointNote,
   treeSize,
+  type BundleReport,
 } from '#lib/audit';
 import { freePort } from '#lib/platform';
+import { recorded, type Recorded } from '../../apps/cli/src/testing/recorded.js';
 import { ApiClient } from '../support/api-client.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { ServerProcess, temporaryDataDir } from '../support/server-process.js';
@@ -140,6 +144,19 @@ describe('a server, two witnesses, and a store that was forged', () => {
     }, 'a cosigned note is copied outside');
     expect(copied.some((file) => /^\d+\.note$/.test(file))).toBe(true);
     expect((await compliance.rest('GET', '/audit/forks')).body).toEqual({ forks: [] });
+    // An export is held to the auditor's own policy, whether its newest note has its cosignatures already or carries an earlier one that has.
+    const file = path.join(base, 'export.tar');
+    const cli = (...argv: readonly string[]): Promise<Recorded> => recorded(['audit', ...argv], { live: true });
+    expect((await cli('export', '--out', file, '--url', honest.url, '--token', compliance.token)).code).toBe(0);
+    const verify = async (text: string): Promise<{ readonly code: number; readonly report: BundleReport }> => {
+      await writeFile(path.join(base, 'own.policy'), text);
+      const { code, out } = await cli('verify', file, '--key', verifierKey, '--policy', path.join(base, 'own.policy'), '--json');
+      return { code, report: JSON.parse(out) as BundleReport };
+    };
+    const seen = await verify(policy);
+    expect([seen.code, seen.report.findings, seen.report.witnesses.quorum]).toEqual([0, [], 'reached']);
+    const stranger = await verify(policy.replace(/^(witness one) \S+ .*$/m, `$1 ${generateCosigner('one.test/w').verifier.vkey}`));
+    expect([stranger.code, stranger.report.witnesses.quorum]).toEqual([EXIT_CODES.WITNESS, 'missing']);
     expect(complaintsOf(honest)).toEqual([]);
     await honest.stop();
 
@@ -179,6 +196,10 @@ describe('a server, two witnesses, and a store that was forged', () => {
       await fetch(`${forger.url}/metrics`, { headers: { authorization: `Bearer ${await forger.token(['operator'])}` } })
     ).text();
     expect(Number(/^fabula_audit_forks (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+    const ready = (await (await fetch(`${forger.url}/health/ready`)).json()) as { status: string; notes: Record<string, string> };
+    expect(ready).toMatchObject({ status: 'ready', notes: { 'audit forks': expect.stringContaining('GET /audit/forks') as string } });
+    const operations = (await new ApiClient(forger.url, await forger.token(['operator'])).rest('GET', '/admin/operations')).text;
+    expect(operations).toContain('alerts.md#fabulaauditforked');
     // Which of them was asked first is nobody's choice.
     await eventually(async () => {
       const kept = await Promise.all(['one', 'two'].map((name) => readdir(path.join(base, name, 'contradictions')).catch(() => [])));

@@ -423,6 +423,7 @@ export class FabulaNode {
     for (const { log, state, problem } of this.audit.notes()) {
       if (state === 'stopped') notes[`notary ${log}`] = problem?.message ?? 'stopped';
     }
+    Object.assign(notes, this.audit.witnessing.notes());
     for (const [partition, problem] of Object.entries(this.projections.stalled())) notes[`projector p${partition}`] = problem;
     return notes;
   }

@@ -23,7 +23,7 @@ import {
   type QuorumStatus,
 } from '#lib/audit';
 import type { LogId } from '#lib/log';
-import { ConfigError, errorText, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { ConfigError, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import type { AuditKeys } from './audit-keys.js';
 
 interface WitnessingOptions {
@@ -41,6 +41,7 @@ interface WitnessingOptions {
 
 /** How often notes are looked for that are not copied yet. */
 const COPY_EVERY_MS = 5_000;
+const LOOK_EVERY_MS = 60_000;
 export const MAX_LISTED = 100;
 
 /** What others hold of this audit's signed trees: witnesses' cosignatures, copies of the notes, timestamps. */
@@ -50,6 +51,7 @@ export class Witnessing {
   private readonly collector: CosignatureCollector | undefined;
   private readonly copies: NoteCopies | undefined;
   private readonly timestamper: Timestamper | undefined;
+  private contradictions = 0;
   private running: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined;
 
   private constructor(
@@ -70,7 +72,10 @@ export class Witnessing {
         trust: async () => parseTrust(await keys.trust()),
         random: Math.random,
         intervalMs: config.witnessIntervalMs,
-        onFork: (report) => alarm(forkText(report)),
+        onFork: (report) => {
+          this.contradictions++;
+          alarm(forkText(report));
+        },
         onOverdue: alarm,
       });
     if (config.auditNotesDir !== undefined)
@@ -106,12 +111,44 @@ export class Witnessing {
   start(): void {
     if (this.running !== undefined) return;
     const abort = new AbortController();
-    const done = Promise.all([this.collector, this.copies, this.timestamper].map((one) => one?.run(abort.signal)));
+    const done = Promise.all([
+      ...[this.collector, this.copies, this.timestamper].map((one) => one?.run(abort.signal)),
+      this.look(abort.signal),
+    ]);
     this.running = { abort, done };
   }
   async stop(): Promise<void> {
     this.running?.abort.abort();
     await this.running?.done;
+  }
+
+  /** Also contradictions that were found before this process started, or by another one. */
+  private async look(signal: AbortSignal): Promise<void> {
+    if (this.collector === undefined) return;
+    while (!signal.aborted) {
+      try {
+        this.contradictions = (await this.forks()).length;
+      } catch (error) {
+        // Asked again soon; readiness has the database's own problem.
+        this.options.logger.debug({ error: errorText(error) }, 'the reports of witnesses cannot be asked for now');
+      }
+      await pause(systemTimers, LOOK_EVERY_MS, signal);
+    }
+  }
+
+  /** What somebody must look at, where notes are signed; as this process knows it. */
+  notes(): Record<string, string> {
+    const notes: Record<string, string> = {};
+    if (this.running === undefined) return notes;
+    const { quorum, copying } = this.known();
+    if (this.contradictions > 0)
+      notes['audit forks'] = `${this.contradictions} contradictions with what witnesses cosigned: GET /audit/forks`;
+    if (quorum?.quorum === 'overdue') {
+      const silent = quorum.witnesses.flatMap(({ name, problem }) => (problem === null ? [] : [`${name}: ${problem}`]));
+      notes['audit witnesses'] = `no quorum: ${silent.join('; ') || 'nobody cosigned lately'}`;
+    }
+    if (copying !== undefined && copying.problem !== null) notes['audit copies'] = copying.problem;
+    return notes;
   }
 
   /** The note with the cosignatures that it has. */

@@ -150,6 +150,8 @@ export class Operations {
     for (const { log, state, problem } of audit.notes())
       if (state === 'stopped')
         yield { who: `notary ${log}`, why: problem?.message ?? 'stopped', whatToDo: `see ${RUNBOOK}#fabulaauditorstopped` };
+    for (const [who, why] of Object.entries(audit.witnessing.notes()))
+      yield { who, why, whatToDo: `\`GET /audit/witnesses\` and \`GET /audit/forks\`; see ${RUNBOOK}#fabulaauditforked` };
     for (const { partition, state, problem } of feed.status())
       if (state === 'stopped' || (state === 'retrying' && problem !== null))
         yield {
