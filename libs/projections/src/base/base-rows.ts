@@ -6,7 +6,8 @@ export type Rows = { readonly [name in TableName]: readonly ReadModelRows[name][
 
 /*
  * What a base keeps of the rows that a fold of its records gives: nothing that later records could ask for is missing. A reader can go back to
- * the newest kept state of each playthrough and no further; of commands a stream's window stays, which verdicts depend on. Said twice, once for rows
+ * the newest kept state of each playthrough and no further; of its commands the window stays, which verdicts depend on. Officers and authors are few:
+ * all their commands stay, so that none of them takes effect again however late it is repeated. Said twice, once for rows
  * in memory and once for Postgres; a test holds both to the same digest.
  */
 
@@ -15,7 +16,9 @@ export function reduceRows(rows: Rows): Rows {
 }
 
 function reduceCommands(rows: Rows['commands']): Rows['commands'] {
-  return grouped(rows, ({ stream }) => stream).flatMap((own) => own.sort((a, b) => a.version - b.version).slice(-WINDOW_SIZE));
+  return grouped(rows, ({ stream }) => stream).flatMap((own) =>
+    own[0]?.stream.startsWith('playthrough/') === true ? own.sort((a, b) => a.version - b.version).slice(-WINDOW_SIZE) : own,
+  );
 }
 
 function reduceTurns(rows: Rows['turns']): Rows['turns'] {
@@ -46,6 +49,7 @@ export function reductions(schema: string): readonly string[] {
     `with old as (
        select stream, version from (
          select stream, version, row_number() over (partition by stream order by version desc) as back from ${schema}.stream_commands
+         where stream like 'playthrough/%'
        ) numbered where back > ${WINDOW_SIZE}
      ) delete from ${schema}.stream_commands c using old where c.stream = old.stream and c.version = old.version`,
     `with kept as (
