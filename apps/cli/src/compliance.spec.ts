@@ -33,6 +33,21 @@ const compliance = (words: readonly string[], answers: Readonly<Record<string, u
 };
 
 describe('fabula compliance', () => {
+  test('retention shows where a pruned log begins and with which base, and nothing of it before there is one', async () => {
+    const one = { name: 'play', keepDays: 365, setBy: null, oldest: null, expired: [], heldBy: [], pruned: [] };
+    const partition = { partition: 0, begin: 0, end: 900, base: null };
+    const whole = await compliance(['retention'], { 'GET /admin/compliance/retention': { classes: [one], log: [partition] } });
+    expect([whole.code, whole.out]).toEqual([0, expect.not.stringContaining('begins')]);
+    const base = { offset: 512, digest: 'ab'.repeat(32), action: action.id };
+    const log = [
+      { ...partition, begin: 512, base },
+      { ...partition, partition: 1 },
+    ];
+    const pruned = await compliance(['retention'], { 'GET /admin/compliance/retention': { classes: [one], log } });
+    expect(pruned.out).toMatch(/partition +begins +ends +base up to +action +digest\s+0 +512 +900 +512 +a-0123456789abcdef +(ab){32}/);
+    expect(pruned.out).not.toMatch(/\n1 /);
+  });
+
   test('actions shows who decided what, and ends with 1 while one is blocked', async () => {
     const blocked = await compliance(['actions', '--stage', 'approved'], { 'GET /admin/compliance/actions': page([action]) });
     expect(blocked.code).toBe(1);

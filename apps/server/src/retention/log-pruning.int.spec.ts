@@ -58,7 +58,7 @@ async function cleaned(): Promise<void> {
 
 async function begun(log: EventLog = inMemory()): Promise<World> {
   await cleaned();
-  await writeRandomHistory(log, { seed: 3, partitions: PARTITIONS, playthroughs: 5, records: 260 });
+  await writeRandomHistory(log, { seed: 3, partitions: PARTITIONS, playthroughs: 2, records: 260 });
   const logId = await log.id();
   const side = createReadSide({ pool: database.pool, logId, partitions: PARTITIONS, clock: systemClock, timers: systemTimers });
   const projector = await Projector.open({ log, store: side.projection, timers: systemTimers });
@@ -152,6 +152,15 @@ describe('a pruning of the log that is killed', () => {
             logId,
           ]);
           if (Number(schemas[0]?.n) !== 1 || bases.map(({ state }) => state).join() !== 'current') throw new Error('bases are left over');
+          const [base] = await currentBases(database.pool, logId);
+          const live = await side.reads.live.refresh();
+          for (const table of ['turns', 'stream_commands']) {
+            const count = async (schema: string) =>
+              (await database.pool.query(`select from ${schema}.${table} where partition = 0 and "offset" < ${OFFSET}`)).rowCount;
+            const kept = await count(`log_base_${base?.id}`);
+            expect([table, await count(`projection_${live}`)]).toEqual([table, kept]);
+            if (table === 'turns') expect(kept).toBeLessThan(40);
+          }
           const now = await readModelDigest(side.projection);
           expected ??= now;
           expect(now).toEqual(expected);

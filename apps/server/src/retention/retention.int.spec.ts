@@ -147,6 +147,8 @@ describe('retention of one node', () => {
     const prune = { kind: 'prune', retention: 'play', what: 'leaves', before } as const;
     expect(await refusal(propose({ ...prune, retention: 'stories' }))).toMatch(/^BAD_INPUT: stories is kept without an end/);
     expect(await refusal(propose({ ...prune, before: [] }))).toMatch(/^BAD_INPUT: between 1 and 128/);
+    const none = [{ partition: 0, offset: 0 }];
+    expect(await refusal(propose({ ...prune, what: 'log', before: none }))).toMatch(/^BAD_INPUT: records before offset 0/);
     expect(await refusal(propose({ ...prune, before: [...before, ...before] }))).toMatch(/^BAD_INPUT: each partition/);
     expect(await refusal(propose({ ...prune, before: [{ partition: 9, offset: 1 }] }))).toMatch(/^BAD_INPUT: there is no partition 9/);
   });

@@ -117,7 +117,7 @@ export class Retention {
     },
   };
 
-  private async refusesPrune({ retention, before }: Omit<Extract<Asked, { kind: 'prune' }>, 'kind'>): Promise<string | null> {
+  private async refusesPrune({ retention, what, before }: Omit<Extract<Asked, { kind: 'prune' }>, 'kind'>): Promise<string | null> {
     const rule = (await this.rules()).find(({ name }) => name === retention);
     if (rule === undefined)
       return `there is no retention class ${retention}; there are ${RETENTION_CLASSES.map(({ name }) => name).join(', ')}`;
@@ -125,6 +125,7 @@ export class Retention {
     const partitions = new Set(before.map(({ partition }) => partition));
     if (before.length === 0 || before.length > MAX_PARTITIONS) return `between 1 and ${MAX_PARTITIONS} partitions are named`;
     if (partitions.size !== before.length) return 'each partition is named once';
+    if (what === 'log' && before.some(({ offset }) => offset < 1)) return 'records before offset 0 there are none';
     const unknown = before.find(({ partition }) => partition >= this.host.log.partitions);
     return unknown === undefined ? null : `there is no partition ${unknown.partition}`;
   }
