@@ -74,6 +74,12 @@ describe('what two persons decide', () => {
     ];
     const correlation = randomUUID();
     const subject = 'r-aaaaaaaaaaaaaaaaaaaaaaaaaa';
+    // What is proposed stands in the log for ever: a name must not get there in place of a pseudonym.
+    await expect(post(dora, '/actions', erasure('anna@example.org'))).rejects.toThrow('400 BAD_INPUT');
+    await expect(post(dora, '/holds', { scope: { kind: 'subject', id: 'anna@example.org' }, matter: 'case 12' })).rejects.toThrow(
+      '400 BAD_INPUT',
+    );
+    expect(JSON.stringify(await events())).not.toContain('anna@');
     const placing = { scope: { kind: 'subject', id: subject }, matter: 'case 12' };
     await expect(post(ada, '/holds', placing)).rejects.toThrow('403 FORBIDDEN');
     const hold = await post(dora, '/holds', placing, { 'x-correlation-id': correlation });

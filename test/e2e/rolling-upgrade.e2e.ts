@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { verifyBundle } from '#lib/audit';
 import { Arena } from '../chaos/arena.js';
 import { chaosStory } from '../chaos/chaos-story.js';
 import { countsOf, Crowd } from '../chaos/crowd.js';
@@ -6,8 +8,10 @@ import { checkHistory } from '../chaos/history-checker.js';
 import { History } from '../chaos/history.js';
 import { notEnough } from '../chaos/outcome-table.js';
 import { buildPreviousRelease, whyNoPreviousRelease, type PreviousRelease } from '../support/previous-release.js';
+import { ApiClient } from '../support/api-client.js';
 import { describeWith, isLong } from '../support/requirement.js';
 import { verified } from '../support/verification.js';
+import { eventually } from './expectations.js';
 
 const PARTITIONS = 4;
 /** So many that none of the partitions is left without a playthrough by chance: 4 × 0.75^48. */
@@ -93,6 +97,7 @@ describeWith('previous', why === undefined, why ?? '', 'A rolling upgrade from t
         const { truth, wrong, records, leaves, notes } = await checkDerived(arena);
         const violations = [
           ...problems,
+          ...(await narrowedDown(arena)),
           ...wrong,
           ...checkHistory(history, truth.playthroughs),
           ...notEnough(history, { turns: 4_000, outcomes: ['accepted', 'duplicate'] }),
@@ -112,6 +117,24 @@ describeWith('previous', why === undefined, why ?? '', 'A rolling upgrade from t
     isLong ? 1_800_000 : 180_000,
   );
 });
+
+/** The old release signed trees without saying which terms their leaves have; the new one says it of those too, grown since or not. */
+async function narrowedDown(arena: Arena): Promise<readonly string[]> {
+  const server = arena.server(NEW);
+  const compliance = new ApiClient(server.url, await server.token(['compliance']));
+  const ordered = await compliance.rest('POST', '/audit/exports', { filter: { storyId: chaosStory.id } });
+  if (ordered.status !== 202) return [`an export narrowed down to a story was refused: ${ordered.text}`];
+  const where = `/audit/exports/${(ordered.body as { id: string }).id}`;
+  const state = await eventually(async () => {
+    const job = (await compliance.rest('GET', where)).body as { state: string; error: string | null };
+    return job.state === 'queued' || job.state === 'running' ? undefined : `${job.state} ${job.error}`;
+  }, 'the export ends');
+  if (state !== 'done null') return [`the export narrowed down to a story: ${state}`];
+  const answer = await fetch(`${server.url}${where}/download`, { headers: { authorization: `Bearer ${compliance.token}` } });
+  const { findings, trees } = await verifyBundle(Readable.from([Buffer.from(await answer.arrayBuffer())]));
+  const shown = trees.filter((tree) => tree.shown > 0).length;
+  return [...findings.map(({ message }) => message), ...(shown === PARTITIONS ? [] : [`leaves of ${shown} partitions are shown`])];
+}
 
 async function migrations(arena: Arena): Promise<number> {
   const { rows } = await arena.pool.query<{ count: number }>('select count(*)::int as count from fabula.migrations');

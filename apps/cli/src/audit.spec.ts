@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { EXIT_CODES, Proofs, verifyStore, type LogName, type StoreReport } from '#lib/audit';
-import { audited, testSigner, type Audited } from '../../../libs/audit/src/testing/audited.js';
+import { EXIT_CODES, generateCosigner, parseNote, Proofs, withSignatures, verifyStore, type LogName, type StoreReport } from '#lib/audit';
+import { timestampOn } from '../../../libs/audit/src/testing/timestamps.js';
+import { audited, bundleOf, testSigner, type Audited } from '../../../libs/audit/src/testing/audited.js';
 import type { MemoryAuditStore } from '#lib/audit';
 import { commandLineReference } from './program.js';
 import { recorded, server } from './testing/recorded.js';
@@ -43,6 +44,29 @@ describe('fabula audit', () => {
       const good = file('good.tar', bundle);
       expect((await recorded(['audit', 'verify', good, '--key', file('audit.vkey', `${vkey}\n`)])).code).toBe(0);
       expect((await recorded(['audit', 'verify', good])).out).toContain("the bundle's own key: give yours with --key");
+    });
+
+    test('holds cosignatures to the policy that is given, and says when the root tree was stamped', async () => {
+      const witness = generateCosigner('one.test/w');
+      const root = await note('root');
+      const rootNote = withSignatures(root, [witness.cosign(parseNote(root).text, 1_800_000_000)]);
+      const size = (await history.store.latestNote('root', history.logId))?.size ?? 0n;
+      const timestamp = { size, note: root, authority: 'https://tsa.test', response: timestampOn(root, 1_800_000_000_000) };
+      const seen = file('seen.tar', await bundleOf(history, { rootNote, evidence: { timestamp } }));
+      const policy = (quorum: string): string => file('policy', `witness one ${witness.verifier.vkey}\nquorum ${quorum}\n`);
+      const good = await recorded(['audit', 'verify', seen, '--key', vkey, '--policy', policy('one')], { columns: 300 });
+      expect(good.code).toBe(0);
+      expect(good.out).toContain(`the quorum of your policy cosigned the root tree of ${size}`);
+      expect(good.out).toMatch(/witness +one\.test\/w\+[0-9a-f]{8}, 2027-01-15 08:00:00Z: root tree of \d+; right/);
+      expect(good.out).toMatch(/stamped +2027-01-15 08:00:00Z by nobody named: root tree of \d+; its signature was not checked/);
+      const unchecked = await recorded(['audit', 'verify', seen, '--key', vkey], { columns: 300 });
+      expect([unchecked.code, unchecked.out]).toEqual([0, expect.stringContaining('not checked: no policy was given')]);
+      const bare = await recorded(['audit', 'verify', file('good.tar', bundle), '--key', vkey, '--policy', policy('one')], {
+        columns: 300,
+      });
+      expect([bare.code, bare.out]).toEqual([EXIT_CODES.WITNESS, expect.stringContaining('the quorum of your policy is missing')]);
+      const unusable = await recorded(['audit', 'verify', seen, '--key', vkey, '--policy', policy('two')]);
+      expect([unusable.code, unusable.err]).toEqual([2, expect.stringContaining('The policy cannot be used: line 2')]);
     });
 
     test('ends with the code of the tampering, and names and places it', async () => {
@@ -147,6 +171,7 @@ describe('fabula audit', () => {
       ['neither file nor store', []],
       ['both', ['x.tar', '--store']],
       ['a key of its own', ['--store', '--key', vkey]],
+      ['a policy of its own', ['--store', '--policy', 'own.policy']],
     ])('ends with 2 for %s', async (_what, argv) => {
       const { code, err } = await recorded(['audit', 'verify', ...argv]);
       expect([code, err]).toEqual([2, expect.stringContaining('--store')]);

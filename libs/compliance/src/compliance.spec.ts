@@ -157,6 +157,26 @@ describe('an action', () => {
     expect(office.code(SYSTEM, { type: 'carriedOut', id, result: null })).toBe('CONFLICT');
   });
 
+  it('that forgets a person waits until what that person proposed is decided: under a new pseudonym they would be another one', () => {
+    const office = new Office();
+    const own = office.propose(DPO, prune);
+    const id = office.propose(OTHER_DPO, erase(DPO[0]));
+    expect(office.code(ADMIN, { type: 'approve', id })).toBe('CONFLICT');
+    office.send(DPO, { type: 'withdraw', id: own });
+    office.send(ADMIN, { type: 'approve', id });
+    expect(office.code(DPO, office.proposal(prune))).toBe('CONFLICT');
+    expect(office.code(DPO, { type: 'approve', id: office.propose(ADMIN, prune) })).toBeUndefined();
+    office.send(SYSTEM, { type: 'begin', id, judged: office.placed });
+    expect(office.code(DPO, office.proposal(prune))).toBe('CONFLICT');
+  });
+
+  it('that forgets the person who proposed it needs nothing more', () => {
+    const office = new Office();
+    const id = office.propose(DPO, erase(DPO[0]));
+    office.send(OTHER_DPO, { type: 'approve', id });
+    office.send(SYSTEM, { type: 'begin', id, judged: office.placed });
+  });
+
   it('does not run beside another one for the same subject', () => {
     const office = new Office();
     office.propose(DPO, erase('r-anna'));

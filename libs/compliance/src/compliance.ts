@@ -20,7 +20,7 @@ import {
   type OpenAction,
 } from './compliance-stream.js';
 import { evolve } from './evolve.js';
-import { holdAgainst } from './holds.js';
+import { holdAgainst, ownProposal } from './holds.js';
 
 type Unhashed<E extends ComplianceEvent = ComplianceEvent> = E extends ComplianceEvent ? Omit<E, 'stateHash'> : never;
 type Refusal = Rejection<ComplianceRejectionCode>;
@@ -97,6 +97,8 @@ function proposed({ action, reason, expiresAt }: Given<'propose'>, { state, at, 
   if (!may.includes(by.role)) return roleNeeded(may);
   if (expiresAt <= at || expiresAt > at + MAX_PROPOSAL_MS)
     return refused('BAD_INPUT', 'a proposal ends in the future, within two weeks', { field: 'expiresAt' });
+  if (state.actions.some((open) => open.kind === 'erase' && open.target === by.by && open.stage !== 'proposed'))
+    return refused('CONFLICT', 'whoever is about to be forgotten proposes nothing', {});
   const target = targetOf(action);
   const same = state.actions.find((open) => open.kind === kind && target !== '' && open.target === target);
   if (same !== undefined) return refused('CONFLICT', `${same.id} is open for the same`, { action: same.id });
@@ -121,6 +123,8 @@ function approved({ id }: Given<'approve'>, { state, at, by }: Case): Decided {
     return refused('ACTION_EXPIRED', 'the time to approve it is over; propose it anew', { expiresAt: action.expiresAt });
   const hold = holdAgainst(state, action, at);
   if (hold !== undefined) return heldBy(hold.id);
+  const own = ownProposal(state, action);
+  if (own !== undefined) return ofSubject(own);
   const approval = { type: 'ActionApproved', v: 1, id, at, ...by } as const;
   if (action.kind !== 'release-hold') return [approval];
   if (!state.holds.some((one) => one.id === action.target)) return noHold(action.target);
@@ -187,6 +191,8 @@ function begun({ id, judged }: Given<'begin'>, { state, at }: Case): Decided {
   if (action.stage === 'proposed') return refused('CONFLICT', 'nobody has approved it', { stage: action.stage });
   const hold = holdAgainst(state, action, at);
   if (hold !== undefined) return heldBy(hold.id);
+  const own = ownProposal(state, action);
+  if (own !== undefined) return ofSubject(own);
   if (judged !== state.placed)
     return refused('CONFLICT', 'a hold was placed since its holds were judged; judge again', { placed: state.placed });
   return [{ type: 'ActionBegun', v: 1, id, at }];
@@ -250,6 +256,8 @@ const bySystem = ({ by }: Case): Refusal | undefined => (by.role === 'system' ? 
 const noAction = (id: string): Refusal => refused('ACTION_NOT_FOUND', 'there is no such open action', { id });
 const noHold = (id: string): Refusal => refused('HOLD_NOT_FOUND', 'there is no such hold', { id });
 const heldBy = (hold: string): Refusal => refused('HELD', `hold ${hold} stands against it`, { hold });
+const ofSubject = ({ id }: OpenAction): Refusal =>
+  refused('CONFLICT', `${id} was proposed by whom this would forget: refuse or withdraw it first`, { action: id });
 const underWay = (): Refusal => refused('CONFLICT', 'it is being carried out', { stage: 'begun' });
 const another = (): Refusal => refused('NEEDS_ANOTHER_PERSON', 'another person than who proposed it must approve it');
 const roleNeeded = (roles: readonly Role[]): Refusal =>

@@ -1,5 +1,5 @@
 import { destroys, type ActionKind } from './action.js';
-import type { ActiveHold, ComplianceState } from './compliance-stream.js';
+import type { ActiveHold, ComplianceState, OpenAction } from './compliance-stream.js';
 
 /** Holds whose time is not over. */
 export const activeHolds = (state: ComplianceState | null, now: number): readonly ActiveHold[] =>
@@ -19,3 +19,13 @@ export function holdAgainst(
     ({ scope }) => scope.kind === 'everything' || (action.kind === 'erase' && scope.kind === 'subject' && scope.id === action.target),
   );
 }
+
+/**
+ * A proposal that waits for its second person and whose first one is to be forgotten. Whoever is forgotten comes back under another pseudonym:
+ * they could then approve what they proposed themselves.
+ */
+export const ownProposal = (
+  state: ComplianceState | null,
+  { id, kind, target }: { readonly id: string; readonly kind: ActionKind; readonly target: string },
+): OpenAction | undefined =>
+  kind === 'erase' ? state?.actions.find((open) => open.stage === 'proposed' && open.by === target && open.id !== id) : undefined;

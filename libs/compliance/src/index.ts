@@ -28,6 +28,6 @@ export {
   complianceStateToJson,
 } from './compliance-state.js';
 export * from './compliance-stream.js';
-export { activeHolds, holdAgainst } from './holds.js';
+export { activeHolds, holdAgainst, ownProposal } from './holds.js';
 export { derivedId } from './ids.js';
 export { RETENTION_CLASSES, retentionClass, retentionOf, type RetentionClass, type RetentionName } from './retention.js';

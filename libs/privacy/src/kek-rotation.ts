@@ -61,6 +61,9 @@ export class KekRotation {
     if (states.get(to) === 'destroyed') return `${to} was destroyed: give the new key another name`;
     // What is under way, or done and not recorded yet, goes on.
     if (states.get(to) === 'current' && states.has(from)) return null;
+    const unfinished = [...states].find(([, state]) => state === 'retiring')?.[0];
+    // What lies under that one would be wrapped by no rotation any more.
+    if (unfinished !== undefined) return `the rotation away from ${unfinished} has not ended yet`;
     return states.get(from) === 'current' ? null : `${from} is not the current key-encryption key`;
   }
 

@@ -120,6 +120,8 @@ describe('a rotation of the key-encryption key', () => {
     await expect(halfWay).rejects.toThrow('the server stops');
     expect(await files().ids()).toEqual(['kek-three', 'kek-two']);
     await new Sealer(keys()).seal('r-between', 'sealed between');
+    // Another one would leave keys under the first, which is nobody's `from` any more.
+    await expect(rotation.rotate({ from: 'kek-three', to: 'kek-five' }, never)).rejects.toThrow('has not ended yet');
     const done = await rotation.rotate(order, never);
     expect(done).toMatchObject({ oldKeyDestroyed: true });
     expect(await rotation.rotate(order, never)).toEqual(done);

@@ -1,4 +1,13 @@
-import { activeHolds, destroys, holdAgainst, targetOf, type Action, type ActionKind, type ComplianceState } from '#lib/compliance';
+import {
+  activeHolds,
+  destroys,
+  holdAgainst,
+  ownProposal,
+  targetOf,
+  type Action,
+  type ActionKind,
+  type ComplianceState,
+} from '#lib/compliance';
 import type { ComplianceReads, Touched } from '#lib/projections';
 import type { ActionWork } from './action-work.js';
 
@@ -22,6 +31,8 @@ export async function hindrance(host: HindranceHost, action: Action, state: Comp
   const now = host.now();
   const hold = holdAgainst(state, { kind: action.kind, target: targetOf(action) }, now);
   if (hold !== undefined) return `hold ${hold.id} on ${hold.scope.kind === 'everything' ? 'everything' : 'this subject'} stands against it`;
+  const own = ownProposal(state, { id: action.id, kind: action.kind, target: targetOf(action) });
+  if (own !== undefined) return `${own.id} was proposed by whom this would forget: refuse or withdraw it first`;
   const narrower = destroys(action.kind) ? activeHolds(state, now).filter(({ scope }) => scope.kind !== 'everything') : [];
   if (action.kind === 'erase') {
     const scopes = narrower.flatMap(({ scope: { kind, id } }): readonly Touched[] =>

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ACTION_KINDS, COMPLIANCE_STREAM, type ActionKind, type Asked, type ComplianceEvent, type HoldScope } from '#lib/compliance';
 import { FabulaError } from '#lib/platform';
+import { PSEUDONYM } from '#lib/privacy';
 import type { ComplianceHoldRow } from '#lib/projections';
 import type { Asking, Done } from '../compliance/compliance-service.js';
 import { requireRole } from '../http/auth.js';
@@ -54,7 +55,7 @@ const bare = z.strictObject({ commandId });
 const refusal = z.strictObject({ reason: words, commandId });
 const placing = z.strictObject({
   scope: z.discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('subject'), id: text(100) }),
+    z.strictObject({ kind: z.literal('subject'), id: z.string().regex(PSEUDONYM, 'a pseudonym: look it up first') }),
     z.strictObject({ kind: z.literal('story'), id: name }),
     z.strictObject({ kind: z.literal('playthrough'), id: z.uuid() }),
     z.strictObject({ kind: z.literal('everything') }),

@@ -217,6 +217,32 @@ describe('summaries of the access log', () => {
     expect(await entriesOf(store)).toHaveLength(3);
   });
 
+  test('tell which tree was read, each once and then counted by itself', async () => {
+    const store = new MemoryAuditStore();
+    const { recorder } = recorderOf(store);
+    const tile = (log: string): Access => access({ action: 'GET /audit/logs/:log/tile/*', target: { log } });
+    for (const log of ['p0', 'p1', 'p0', 'p1', 'p1']) await recorder.recordOnce(tile(log));
+    await recorder.stop();
+    expect((await entriesOf(store)).map(({ target, count }) => [target['log'], count])).toEqual([
+      ['p0', undefined],
+      ['p1', undefined],
+      ['p0', '1'],
+      ['p1', '2'],
+    ]);
+  });
+
+  test('let nobody see what was asked for while the first reading was being refused', async () => {
+    const store = new MemoryAuditStore();
+    const { recorder } = recorderOf(store);
+    const transact = store.transact.bind(store);
+    store.transact = () => Promise.reject(new Error('no database'));
+    const outcomes = await Promise.allSettled([recorder.recordOnce(access()), recorder.recordOnce(access())]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    store.transact = transact;
+    await recorder.recordOnce(access());
+    expect(await entriesOf(store)).toHaveLength(1);
+  });
+
   test('of a first reading that was refused do not stand for it', async () => {
     const store = new MemoryAuditStore();
     const { recorder } = recorderOf(store);

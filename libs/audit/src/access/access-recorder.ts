@@ -22,11 +22,13 @@ export class AccessRecorder {
   private readonly summaries: AccessSummaries;
   private readonly quiet: AccessSummaries;
   private readonly cancels = new Map<AccessSummaries, () => void>();
+  /** First readings that are being kept. */
+  private readonly opening = new Map<string, Promise<void>>();
   private flushing: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: AccessRecorderOptions) {
     this.summaries = new AccessSummaries(options.mostSummaries);
-    this.quiet = new AccessSummaries(options.mostSummaries);
+    this.quiet = new AccessSummaries(options.mostSummaries, true);
   }
 
   /** Ends when the entries are kept. @throws AccessNotRecorded */
@@ -40,16 +42,24 @@ export class AccessRecorder {
     this.arm(this.summaries, this.options.intervalMs ?? SUMMARY_INTERVAL_MS);
   }
 
-  /** The first of its kind in ten minutes is kept before this ends, those that follow are counted. @throws AccessNotRecorded */
+  /** The first of its kind, and of its tree, in ten minutes is kept before this ends, those that follow are counted. @throws AccessNotRecorded */
   async recordOnce(access: Access): Promise<void> {
+    const key = this.quiet.keyOf(access);
+    // It may fail: then whoever asked meanwhile sees nothing either.
+    const before = this.opening.get(key);
+    if (before !== undefined) await before;
     const first = this.quiet.add(access, { count: 0, to: access.at });
     this.arm(this.quiet, this.options.quietMs ?? QUIET_INTERVAL_MS);
     if (!first) return void this.quiet.add(access);
+    const opening = this.record(access);
+    this.opening.set(key, opening);
     try {
-      await this.record(access);
+      await opening;
     } catch (error) {
       this.quiet.drop(access);
       throw error;
+    } finally {
+      this.opening.delete(key);
     }
   }
 

@@ -19,7 +19,16 @@ export class AccessSummaries {
   private rows = new Map<string, Counted>();
   private others = new Map<AccessEvent, Counted>();
 
-  constructor(private readonly most = MAX_SUMMARIES) {}
+  /** @param byTree tells the trees apart that were read (`target.log`): for names that were checked, or anybody could fill it */
+  constructor(
+    private readonly most = MAX_SUMMARIES,
+    private readonly byTree = false,
+  ) {}
+
+  /** What is counted together has one. */
+  keyOf({ event, actor, action, outcome, target }: Access): string {
+    return JSON.stringify([event, actor, action, outcome, ...(this.byTree ? [target?.['log'] ?? null] : [])]);
+  }
 
   get size(): number {
     return this.rows.size + this.others.size;
@@ -27,7 +36,7 @@ export class AccessSummaries {
 
   /** True when this is the first of its kind since `take`. */
   add(access: Access, times: { readonly count: number; readonly to: number } = { count: 1, to: access.at }): boolean {
-    const key = keyOf(access);
+    const key = this.keyOf(access);
     const known = this.rows.get(key);
     if (known !== undefined) return count(known, times);
     const row = { first: access, ...times };
@@ -47,7 +56,7 @@ export class AccessSummaries {
 
   /** As if it had never been added. */
   drop(access: Access): void {
-    this.rows.delete(keyOf(access));
+    this.rows.delete(this.keyOf(access));
   }
 
   /** Everything counted so far, as entries to be written at `at`; begins anew. */
@@ -57,8 +66,9 @@ export class AccessSummaries {
     this.others = new Map();
     return rows
       .filter(({ count: many }) => many > 0)
-      .map(({ first: { correlationId, target: _one, stream: _same, ...first }, count: many, to }) => ({
+      .map(({ first: { correlationId, target, stream: _same, ...first }, count: many, to }) => ({
         ...first,
+        ...(this.byTree && target?.['log'] !== undefined ? { target: { log: target['log'] } } : {}),
         at,
         // Of many, each with its own; of one it is what leads to the rest.
         correlationId: many === 1 ? correlationId : null,
@@ -72,8 +82,6 @@ export class AccessSummaries {
       if (times !== undefined) this.add({ ...access, at: times.from }, { count: times.count, to: times.to });
   }
 }
-
-const keyOf = ({ event, actor, action, outcome }: Access): string => JSON.stringify([event, actor, action, outcome]);
 
 function count(row: Counted, { count: more, to }: { readonly count: number; readonly to: number }): false {
   row.count += more;

@@ -235,6 +235,28 @@ describe('an export bundle', () => {
     await expect(grown.bundle([{ log: 'p0', from: 0n, since: early.size + 1n }])).rejects.toThrow(ExportRefused);
   });
 
+  it('does not pass for the continuation of a note of another log or of a tree that it does not hold', async () => {
+    const replaced = audited(44);
+    await replaced.round(8);
+    const kept = async (log: 'p1' | 'root'): Promise<string> => (await whole.store.latestNote(log, whole.logId))?.note ?? '';
+    // Whoever has the key may write history anew under another log id.
+    const anew = await verify(await replaced.bundle(), { vkey, previousNotes: [await kept('root')] });
+    expect(anew.findings[0]).toMatchObject({ kind: 'PREVIOUS_UNPROVED', exitCode: 19 });
+    expect(anew.findings[0]?.message).toContain(`fabula.test/audit/${whole.logId}/root`);
+    const part = await whole.bundle([{ log: 'p0', from: 0n }]);
+    expect((await verify(part, { vkey, previousNotes: [await kept('p1')] })).exitCode).toBe(EXIT_CODES.PREVIOUS_UNPROVED);
+    expect((await verify(part, { vkey, previousNotes: [await kept('root')] })).findings).toEqual([]);
+  });
+
+  it('of no tree at all proves nothing', async () => {
+    const none = withFile(
+      files.filter(({ name }) => !/^data\/(p[01]|root)\//.test(name)),
+      'data/export.json',
+      (text) => JSON.stringify({ ...(JSON.parse(text) as ExportDescription), trees: [] }),
+    );
+    expect((await verify(pack(withManifest(none, testSigner)))).findings[0]).toMatchObject({ kind: 'MALFORMED' });
+  });
+
   it('of the first format is still verified, and lies in it are still found', async () => {
     const first = withFile(
       files.filter(({ name }) => !['data/trust.policy', 'data/root-consistency.json', 'tagmanifest-sha256.txt'].includes(name)),

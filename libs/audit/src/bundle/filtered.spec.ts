@@ -128,6 +128,20 @@ describe('a filtered export', () => {
     LONG_MS,
   );
 
+  it('says of which partitions and leaves it answers: those that were left out altogether, nobody misses', async () => {
+    const made = audited(71, { partitions: 3 });
+    await made.round(40);
+    const some = await verify(
+      await made.bundle([{ log: 'p0', from: 0n, to: 0n }, ...(['p2'] as const).map((log) => ({ log, from: 0n }))], testSigner, { filter }),
+    );
+    expect(some.findings).toEqual([]);
+    expect(some.notShown).toContainEqual(expect.stringContaining('no other partition holds anything of the filter: p0, p2 are here'));
+    expect(some.notShown).toContainEqual(expect.stringMatching(/^what p0 holds of the filter outside leaves 0–0 of \d+$/));
+    const all = await verify(await made.bundle(undefined, testSigner, { filter }));
+    expect(all.notShown.join()).toContain('p0, p1, p2 are here');
+    expect(all.notShown.join()).not.toContain('outside leaves');
+  });
+
   /** Every way in which the exporter can lie about one leaf: the change, and what must be said of which leaf. */
   const lies: [string, FindingKind, (lines: string[]) => { lines: string[]; index: number }][] = [
     ['a leaf with the term left out', 'GAP', (l) => ({ lines: l.toSpliced(shown[9] as number, 1), index: shown[9] as number })],

@@ -71,6 +71,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
     const lastLeaf = tree['lastLeaf'] === null ? null : hash(tree['lastLeaf'], `trees[${i}].lastLeaf`);
     return { tree: name, origin: text(tree['origin'], `trees[${i}].origin`), from, to, lastLeaf };
   });
+  if (trees.length === 0) throw new Malformed('no tree is exported');
   if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw new Malformed('a tree is exported twice');
   if (value['bodies'] !== undefined && value['bodies'] !== true) throw new Malformed('bodies is not true');
   return {

@@ -161,8 +161,20 @@ class Verification {
     if (second) this.continueRoot(notes, rootNote, readRootConsistency(await this.small(await members.take('data/root-consistency.json'))));
     await this.evidence(members, notes, root, rootNote);
     for (const tree of description.trees) await this.tree(members, notes, rootNote, tree);
+    this.uncompared(notes, description);
     await this.manifests(members, notes, second, rootNote?.size ?? 0n);
     await members.end();
+  }
+
+  /** Notes that were kept of another log, which may stand in place of the one that they are of, or of a tree that is not here. */
+  private uncompared(notes: BundleNotes, { logId, trees }: ExportDescription): void {
+    const here = new Set(['root', ...trees.map(({ tree }) => tree)].map((tree) => notes.origin(tree)));
+    for (const text of this.previous) {
+      const kept = notes.quietly(text);
+      if (kept === undefined || here.has(kept.origin)) continue;
+      const message = `your note is of ${kept.origin}, which is not in this bundle of log ${logId}: nothing says what became of it`;
+      this.findings.add('PREVIOUS_UNPROVED', message, {});
+    }
   }
 
   /** What others say of the root tree: witnesses, and an authority about the time. */
@@ -267,6 +279,7 @@ class Verification {
     const { description, timestamp, witnesses, rootSize } = this;
     const notShown = ['that every record reached the log: compare the counts with the producers'];
     if (this.trusted === undefined) notShown.push('whose key this is: give the key that you were handed by another way');
+    if (description?.filter !== undefined) notShown.push(...this.outsideRanges(description.filter.kind === 'term'));
     if (description?.filter?.kind === 'time') notShown.push('that the log’s own times never ran backwards outside what is shown');
     if (witnesses.quorum === 'unchecked' && witnesses.cosignatures.length > 0)
       notShown.push('whether the cosignatures are of witnesses that you trust: give your own policy');
@@ -285,6 +298,16 @@ class Verification {
       );
     if (timestamp !== undefined) notShown.push(`that the timestamp is of an authority that you trust: ${OPENSSL}`);
     return notShown;
+  }
+
+  /** A filter is answered for the trees and the ranges that are here: which those should be, the bundle does not know. */
+  private outsideRanges(byTerm: boolean): readonly string[] {
+    const partitions = this.reports.map(({ tree }) => tree).join(', ');
+    const parts = this.reports.filter(({ from, to, size }) => byTerm && (from !== '0' || to !== size));
+    return [
+      `that no other partition holds anything of the filter: ${partitions} are here; compare with how many the log has`,
+      ...parts.map(({ tree, from, to, size }) => `what ${tree} holds of the filter outside leaves ${from}–${to} of ${size}`),
+    ];
   }
 
   private async *counted(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
