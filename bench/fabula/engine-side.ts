@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { Engine, PostgresContentStore, type EngineLimits } from '#lib/engine';
-import { openPostgresLog, type EventLog } from '#lib/log';
+import { openPostgresLog, PacedReads, SharedReads, type EventLog } from '#lib/log';
 import { systemClock, systemIds, systemTimers } from '#lib/platform';
 import { LiveGeneration, PostgresColdSource, PostgresProjection, Projector } from '#lib/projections';
 import { openPool } from '../databases.js';
@@ -10,6 +10,10 @@ import { compiledRooms, roomStoryText } from '../story/room-story.js';
 export interface EngineSide {
   readonly pool: Pool;
   readonly log: EventLog;
+  /** What its followers read, as in a server: once between them. */
+  readonly tail: EventLog;
+  /** Ends the projectors' pauses. */
+  hurry(): void;
   readonly projector: Projector;
   /** A started engine; what was hot in another one is cold in this. */
   engine(limits?: Partial<EngineLimits>): Promise<Engine>;
@@ -21,18 +25,30 @@ export interface EngineSide {
 /** As configured by default. */
 export const PARTITIONS = 4;
 
-/** @param openLog default: the embedded log, in the same database */
-export async function openEngineSide(url: string, openLog?: () => Promise<EventLog>): Promise<EngineSide> {
+/** How long a server lets records gather for its projectors. */
+const PROJECT_EVERY_MS = 50;
+
+/**
+ * @param openLog default: the embedded log, in the same database
+ * @param paced projectors let records gather, as a server's do while nobody waits for them
+ */
+export async function openEngineSide(url: string, openLog?: () => Promise<EventLog>, paced = false): Promise<EngineSide> {
   const pool = await openPool(url);
   const log = await (openLog === undefined ? openPostgresLog({ pool, partitions: PARTITIONS }) : openLog());
   const content = new PostgresContentStore(pool);
   await content.put(compiledRooms.hash, roomStoryText);
   const store = new PostgresProjection(pool, new LiveGeneration(pool, systemClock));
-  const projector = await Projector.open({ log, store, timers: systemTimers });
+  const tail = openLog === undefined ? new SharedReads(log, systemClock, systemTimers).shared() : log;
+  const projecting = new PacedReads(systemTimers, PROJECT_EVERY_MS);
+  const projector = await Projector.open({ log: paced ? projecting.of(tail) : log, store, timers: systemTimers });
   const engines: Engine[] = [];
   return {
     pool,
     log,
+    tail,
+    hurry() {
+      for (let partition = 0; partition < log.partitions; partition++) projecting.hurry(partition);
+    },
     projector,
     async engine(limits = {}) {
       const cold = new PostgresColdSource(pool, systemClock);

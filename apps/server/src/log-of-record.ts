@@ -15,6 +15,7 @@ import {
   openEventStoreDbLog,
   openKafkaLog,
   openPostgresLog,
+  SharedReads,
   type EventLog,
   type Offset,
 } from '#lib/log';
@@ -33,6 +34,8 @@ export interface LogOfRecordOptions {
 /** The log that was configured, and how the processes on it share its partitions. */
 export interface LogOfRecord {
   readonly log: EventLog;
+  /** The same, for the followers of this process. */
+  readonly tail: EventLog;
   /** @param observer only looks who has what */
   share(work: PartitionWork, observer: boolean): Ownership;
   /** Shows tools for Kafka how far a role of this process is; never waits, and nothing depends on it. */
@@ -65,16 +68,18 @@ async function open(options: LogOfRecordOptions, place: LogPlace): Promise<LogOf
   switch (config.log) {
     case 'memory': {
       const log = createMemoryLog({ partitions: config.partitions, clock: systemClock });
-      return { log, share: () => new SoleOwnership(log.partitions), tellLag: tellNobody };
+      return { log, tail: log, share: () => new SoleOwnership(log.partitions), tellLag: tellNobody };
     }
     case 'postgres': {
       const log = await openPostgresLog({ pool, partitions: config.partitions });
-      return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
+      // A page of it is a query that answers in hexadecimal digits: projector, auditor and publisher ask once between them.
+      const tail = new SharedReads(log, systemClock, systemTimers).shared();
+      return { log, tail, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
     }
     case 'eventstoredb': {
       const { eventStoreDbUrl: url = '', eventStoreDbPrefix: prefix } = config;
       const log = await openEventStoreDbLog({ url, prefix, partitions: config.partitions });
-      return { log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
+      return { log, tail: log, share: sharedThroughPostgres(options, log), tellLag: tellNobody };
     }
     case 'kafka':
       return onKafka(options, place);
@@ -110,6 +115,7 @@ async function onKafka({ config, pool, logger, alarm, onRebalance }: LogOfRecord
   const shares = new Map<PartitionWork, KafkaOwnership>();
   return {
     log,
+    tail: log,
     tellLag: (work, positions) => shares.get(work)?.commitLag(positions),
     share(work, observer) {
       const ownership = createKafkaOwnership({

@@ -142,7 +142,7 @@ export class FabulaNode {
       onIdleError: (error) => logger.debug({ error }, 'an idle database connection ended'),
     });
     const tracing = await openTracing({ endpoint: config.otlpEndpoint, instance: address });
-    const { log, share, tellLag } = await openLogOfRecord({
+    const { log, tail, share, tellLag } = await openLogOfRecord({
       config,
       pool,
       databaseUrl,
@@ -191,7 +191,7 @@ export class FabulaNode {
     });
     const projections = await ProjectionService.open({
       log,
-      followed: observed.followed(projecting.of(log), 'projector', 'at-commit'),
+      followed: observed.followed(projecting.of(tail), 'projector', 'at-commit'),
       projection,
       pool,
       databaseUrl,
@@ -205,7 +205,7 @@ export class FabulaNode {
       config,
       logger,
       pool,
-      log: observed.followed(auditing.of(log), 'auditor', 'at-next'),
+      log: observed.followed(auditing.of(tail), 'auditor', 'at-next'),
       logId,
       releases,
       address,
@@ -215,7 +215,7 @@ export class FabulaNode {
     const feed = await FeedService.open({
       config,
       pool,
-      log: observed.followed(publishing.of(log), 'publisher', 'at-next'),
+      log: observed.followed(publishing.of(tail), 'publisher', 'at-next'),
       logId,
       logger,
       alarm,

@@ -19,6 +19,7 @@ export { findPostgresLog, LogNotMigrated, NotDurable, PartitionCountDiffers } fr
 export { LogDamaged, openPostgresLog, type PostgresLogOptions } from './postgres/postgres-log.js';
 export { OldestWaiting } from './oldest-waiting.js';
 export { PacedReads } from './paced-log.js';
+export { SharedReads } from './shared-reads.js';
 export { createPostgresReleases } from './postgres/postgres-releases.js';
 export { mayBeReleased, NO_RELEASES, type Releases } from './releases.js';
 export { createKafka, kafkaConnection, KafkaFileUnreadable, type KafkaConnection, type KafkaNotice } from './kafka/kafka-client.js';

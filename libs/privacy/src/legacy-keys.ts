@@ -12,6 +12,8 @@ export interface Converted {
   readonly keys: number;
 }
 
+const NOTHING: Converted = { subjects: 0, keys: 0 };
+
 interface PlainKey {
   readonly kid: string;
   readonly subject: string;
@@ -20,7 +22,7 @@ interface PlainKey {
 
 const BATCH = 500;
 /** Any fixed number: one process at a time converts. */
-const CONVERSION_LOCK = '4701231823412331896';
+export const CONVERSION_LOCK = '4701231823412331896';
 const DUPLICATE_OBJECT = '42710';
 const CHECK_VIOLATION = '23514';
 /** What servers of those releases call their sessions; later ones have another name. */
@@ -55,8 +57,14 @@ export class LegacyKeys implements EarlierKeys, EarlierSubjects {
       'select 1 from pg_stat_activity where datname = current_database() and application_name = $1 limit 1',
       [OLD_APPLICATION],
     );
-    this.opened = rowCount !== 0 && !(await this.isDone());
-    return this.opened ? { subjects: 0, keys: 0 } : this.convert();
+    const done = await this.isDone();
+    this.opened = !done;
+    if (rowCount !== 0 || done) return NOTHING;
+    // While it lasts the old tables still count: who is only there yet must not become somebody new.
+    const converted = await this.convert();
+    // A key may have been made there meanwhile: then it is done again.
+    this.opened = !(await this.isDone());
+    return converted;
   }
 
   /** The pseudonym that old servers give that person. */
@@ -87,7 +95,7 @@ export class LegacyKeys implements EarlierKeys, EarlierSubjects {
 
   /** Can be repeated after a crash anywhere in it. */
   async convert(): Promise<Converted> {
-    if (await this.isDone()) return { subjects: 0, keys: 0 };
+    if (await this.isDone()) return NOTHING;
     const client = new Client({ connectionString: this.mainUrl, application_name: 'fabula-key-conversion' });
     await client.connect();
     try {

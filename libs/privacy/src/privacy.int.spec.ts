@@ -12,7 +12,7 @@ import { ForgottenFollower } from './forgotten-follower.js';
 import { KekMissing, WrapBroken } from './key-encryption.js';
 import { KekRotation, KekRotationRefused } from './kek-rotation.js';
 import { Keyring } from './keyring.js';
-import { LegacyKeys } from './legacy-keys.js';
+import { CONVERSION_LOCK, LegacyKeys } from './legacy-keys.js';
 import { MemoryKeyEncryption } from './memory-key-encryption.js';
 import { PostgresPseudonyms } from './postgres-pseudonyms.js';
 import { PostgresSubjectKeys } from './postgres-subject-keys.js';
@@ -228,8 +228,22 @@ describe('what earlier releases kept in clear', () => {
         await oldServer.end();
         await gone(old);
 
-        const results = await Promise.all([legacy.settle(), legacy.settle()]);
-        expect(results).toContainEqual({ subjects: 3, keys: 1 });
+        // Met while the conversion is under way, a reader is who it was, with the key it had.
+        await old.pool.query(`insert into fabula.subjects (issuer, sub, pseudonym) values ('i', 'eli', 'r-eli')`);
+        await old.pool.query(
+          `insert into fabula.subject_keys (subject, kid, key) values ('r-eli', 'kid-eli', decode(repeat('03', 32), 'hex'))`,
+        );
+        const another = new Client({ connectionString: old.url });
+        await another.connect();
+        await another.query('select pg_advisory_lock($1)', [CONVERSION_LOCK]);
+        const converting = Promise.all([legacy.settle(), legacy.settle()]);
+        const waits = `select 1 from pg_stat_activity where application_name = 'fabula-key-conversion' and wait_event = 'advisory'`;
+        while ((await old.pool.query(waits)).rowCount !== 2);
+        expect(await table.findOrAdd('i', 'eli', newPseudonym())).toBe('r-eli');
+        expect((await store.keyOf('r-eli', { create: true }))?.kid).toBe('kid-eli');
+        await another.end();
+        const results = await converting;
+        expect(results).toContainEqual({ subjects: 4, keys: 1 });
         expect(legacy.open).toBe(false);
         expect(await legacy.settle()).toEqual({ subjects: 0, keys: 0 });
         expect(await table.find('i', 'ada@example.org')).toBe('r-ada');
