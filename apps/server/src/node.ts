@@ -287,8 +287,7 @@ export class FabulaNode {
       ),
     ]);
     if (this.has('signer')) this.audit.startNotary();
-    if (this.has('auditor')) this.compliance.start();
-    if (this.has('auditor')) this.retention.start(alarmOf(this.metrics, this.logger));
+    if (this.has('auditor')) for (const one of [this.compliance, this.retention]) one.start();
     if (this.has('api')) this.audit.resumeExports();
   }
 

@@ -342,15 +342,15 @@ describe('retention of one node', () => {
       const { report } = await verified();
       expect(report?.findings).toEqual([]);
       expect(report?.notShown.join()).toMatch(/records before offset 512: those were pruned/);
-      await node.audit.maintenance.startRebuild();
-      await until(async () => node.audit.maintenance.rebuild().state !== 'running');
-      expect(node.audit.maintenance.rebuild()).toMatchObject({ state: 'done', error: null });
       const job = await node.audit.requestExport('everything', 'r-cleo', {});
       await node.audit.exporter.idle();
       expect(
         (await verifyBundle(createReadStream((await node.audit.exporter.file(job.id)) ?? ''), { vkey: await node.audit.keys.trust() }))
           .findings,
       ).toEqual([]);
+      await node.audit.maintenance.startRebuild();
+      await until(async () => node.audit.maintenance.rebuild().state !== 'running');
+      expect(node.audit.maintenance.rebuild()).toMatchObject({ state: 'done', error: null });
       const built = await rebuild({ databaseUrl: database.url, log: node.log, clock: systemClock, timers: systemTimers });
       expect(built.parity.kind).toBe('equal');
     });

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import { partitionLog, pruneLeaves, type AuditStore, type LeafPruned, type StoredLeaf } from '#lib/audit';
 import { activeHolds, RETENTION_CLASSES, retentionOf as classOf, type ActiveHold, type Asked, type PruneAction } from '#lib/compliance';
 import type { EventLog, LogId } from '#lib/log';
-import { errorText, systemClock } from '#lib/platform';
+import { errorText, systemClock, type Logger } from '#lib/platform';
 import { withOwnPool, type ComplianceReads, type ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
 import type { ActionWork } from '../compliance/action-work.js';
@@ -15,6 +15,7 @@ import { rejectedRule, retentionRules, type RetentionRule } from './retention-po
 const MAX_PARTITIONS = 128;
 
 export interface RetentionHost extends Omit<LogPruningHost, 'rules'> {
+  readonly alarm: (message: string) => void;
   readonly store: AuditStore;
   readonly reads: Pick<ComplianceReads, 'actions' | 'action' | 'state' | 'basesTaken'>;
 }
@@ -40,10 +41,10 @@ export class Retention {
   }
 
   /** Looks once whether something that was pruned is there again. */
-  start(alarm: (message: string) => void): void {
+  start(): void {
     const abort = new AbortController();
     const done = this.log.finish(abort.signal).catch((error: unknown) => {
-      if (!abort.signal.aborted) alarm(`what was pruned of the log is there again: ${errorText(error)}`);
+      if (!abort.signal.aborted) this.host.alarm(`what was pruned of the log is there again: ${errorText(error)}`);
     });
     this.finishing = { abort, done };
   }
@@ -184,6 +185,8 @@ export function retentionOf(node: {
   readonly reads: ReadModels;
   readonly compliance: Compliance;
   readonly projections: { readonly databaseUrl: string };
+  readonly metrics: { alarm(): void };
+  readonly logger: Logger;
 }): Retention {
   const { pool, log, logId, audit, reads, compliance } = node;
   const patient: RetentionHost['patient'] = (work) => withOwnPool(node.projections.databaseUrl, 'fabula-prune', work);
@@ -191,7 +194,23 @@ export function retentionOf(node: {
   const record: RetentionHost['record'] = (command) => compliance.service.bySystem(command, command.id);
   const { store, maintenance } = audit;
   const alone: RetentionHost['alone'] = (work, signal) => maintenance.alone(work, signal);
-  const retention = new Retention({ pool, log, logId, store, live: reads.live, reads: compliance.reads, alone, record, patient, signed });
+  const alarm = (message: string): void => {
+    node.metrics.alarm();
+    node.logger.warn({ alarm: message }, message);
+  };
+  const retention = new Retention({
+    alarm,
+    pool,
+    log,
+    logId,
+    store,
+    live: reads.live,
+    reads: compliance.reads,
+    alone,
+    record,
+    patient,
+    signed,
+  });
   compliance.register(retention.setWork);
   compliance.register(retention.pruneWork);
   maintenance.asking({ approved: (action) => retention.approved(action), logBases: () => retention.log.check() });
