@@ -359,6 +359,7 @@ describe('retention of one node', () => {
       const { rows } = await node.pool.query<{ id: number }>(`select id from fabula.log_bases where state = 'current'`);
       const change = `update log_base_${rows[0]?.id}.playthroughs set reader = 'r-forged' where reader = 'r-6'`;
       await node.pool.query(change);
+      await until(current);
       expect((await verified()).report?.findings).toMatchObject([{ kind: 'BASE', where: { tree: 'p0', offset: '512' } }]);
       await node.pool.query(`update log_base_${rows[0]?.id}.playthroughs set reader = 'r-6' where reader = 'r-forged'`);
       expect((await verified()).report?.findings).toEqual([]);
