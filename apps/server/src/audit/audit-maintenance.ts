@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport } from '#lib/audit';
+import { rebuildTrees, verifyStore, type AuditStore, type NoteKeeper, type StoreReport, type VerifyStoreOptions } from '#lib/audit';
 import type { EventLog, Releases } from '#lib/log';
 import { errorText, FabulaError, pause, systemClock, systemTimers, type Logger } from '#lib/platform';
 
@@ -57,10 +57,10 @@ export class AuditMaintenance {
   constructor(private readonly options: AuditMaintenanceOptions) {}
 
   /** Who says whether two people approved a pruning. */
-  asking(approved: (action: string) => Promise<boolean>): void {
+  asking(approved: VerifyStoreOptions['approved']): void {
     this.approved = approved;
   }
-  private approved: ((action: string) => Promise<boolean>) | undefined;
+  private approved: VerifyStoreOptions['approved'];
 
   /** Runs work that neither a verification nor a rebuild may meet, in whichever process; waits for them a while. @throws FabulaError CONFLICT */
   async alone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
