@@ -22,8 +22,8 @@ export interface VerifyStoreOptions {
   readonly releases?: Releases;
   /** Signed notes kept outside the store: without them a store that was set back as a whole looks honest. */
   readonly outsideNotes?: readonly string[];
-  /** Whether two people approved that action: of each pruning that the store tells of. Default: nobody is asked. */
-  readonly approved?: (action: string) => Promise<boolean>;
+  /** Whether two people approved just that: of each pruning that the store tells of. Default: nobody is asked. */
+  readonly approved?: (pruned: PrunedClass) => Promise<boolean>;
   /** What lies where partitions of a pruned log begin, compared with what was recorded of it. */
   readonly logBases?: () => Promise<readonly LogBaseCheck[]>;
   /** Only these trees; default all. */
@@ -122,10 +122,11 @@ async function comparePruned(
   pruned: readonly PrunedClass[],
   bases: readonly TreeBase[],
 ): Promise<void> {
-  for (const { log, below, action } of pruned) {
+  for (const one of pruned) {
+    const { log, below, action } = one;
     const at = { tree: log, index: String(below) };
     if (bases.every((base) => base.log !== log)) findings.add('GAP', `the base of ${log}, which was pruned below ${below}, is missing`, at);
-    if (approved !== undefined && !(await approved(action)))
+    if (approved !== undefined && !(await approved(one)))
       findings.add('GAP', `leaves of ${log} below ${below} were pruned for action ${action}, which two people never approved`, at);
   }
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
+import type { Pool } from 'pg';
+import { MAX_PAGE } from '#lib/projections';
 import { packagePage } from './package-page.js';
-import { packageJson, type PackagePart } from './reader-package.js';
+import { accessesTo, packageJson, type PackagePart } from './reader-package.js';
 
 type Played = Extract<PackagePart, { kind: 'playthrough' }>['value'];
 const text = fc.string({ unit: 'binary', maxLength: 20 }).filter((value) => value.isWellFormed());
@@ -40,6 +42,21 @@ async function whole(pieces: AsyncIterable<string>): Promise<string> {
 }
 
 describe('a package of one reader', () => {
+  it('names everybody who looked at a playthrough, however often somebody else did after them', async () => {
+    const all = Array.from({ length: 2 * MAX_PAGE + 7 }, (_, n) => ({
+      time: String(9_000 - n),
+      leaf_index: String(900 - n),
+      leaf: Buffer.from(`{"n":${n}}`),
+    }));
+    const query = (_: string, values: readonly unknown[]): Promise<{ rows: typeof all }> => {
+      const [before, limit] = [values.length > 2 ? Number(values[1]) : Infinity, Number(values.at(-1))];
+      return Promise.resolve({ rows: all.filter(({ time }) => Number(time) < before).slice(0, limit) });
+    };
+    const told: unknown[] = [];
+    for await (const entry of accessesTo({ query } as unknown as Pool, 'playthrough/p-1')) told.push(entry);
+    expect(told).toEqual(all.map((_, n) => ({ n })));
+  });
+
   it('is one JSON document with everything in it, whatever there is and however little', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(played, { maxLength: 4 }), async (playthroughs) => {

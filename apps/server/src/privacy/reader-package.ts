@@ -1,4 +1,5 @@
-import { listAccess, type AccessEntry } from '#lib/audit';
+import type { Pool } from 'pg';
+import { listAccess, type AccessEntry, type AccessKey } from '#lib/audit';
 import { upcast } from '#lib/decision';
 import { systemClock } from '#lib/platform';
 import { playthroughEvents, playthroughStream, type PlaythroughEvent, type SealedText } from '#lib/playthrough';
@@ -63,9 +64,6 @@ export type PackagePart =
   | { readonly kind: 'access'; readonly value: PackageAccess }
   | { readonly kind: 'end' };
 
-/** Accesses shown of one playthrough; all of them are in the access log. */
-const MAX_ACCESSES = 100;
-
 /** Everything that is held about one reader (GDPR Article 15), a page of the database at a time and nothing of it on disk. */
 export async function* readerPackage(node: FabulaNode, pseudonym: string): AsyncGenerator<PackagePart> {
   yield { kind: 'head', value: await head(node, pseudonym) };
@@ -77,8 +75,7 @@ export async function* readerPackage(node: FabulaNode, pseudonym: string): Async
       yield { kind: 'checkpoint', value: { turn, at: iso(at), name: await node.privacy.sealer.unseal(pseudonym, sealed) } };
     }
     for await (const turn of pages((request) => node.reads.turns(row.id, request))) yield { kind: 'turn', value: turnOf(turn, compiled) };
-    const { entries } = await listAccess(node.pool, { stream: playthroughStream(row.id), limit: MAX_ACCESSES });
-    for (const entry of entries) yield { kind: 'access', value: accessOf(entry) };
+    for await (const entry of accessesTo(node.pool, playthroughStream(row.id))) yield { kind: 'access', value: accessOf(entry) };
   }
   yield { kind: 'end' };
 }
@@ -92,11 +89,11 @@ async function head(node: FabulaNode, pseudonym: string): Promise<PackageHead> {
     recipients: [
       'Staff, by role and only under the pseudonym: authors, operators, compliance, data protection officers. Each look is in the access log; those at your playthroughs are listed below.',
       'Whoever was handed an audit export: it holds pseudonyms and sealed texts, never their keys.',
-      'Consumers of the public feed: it holds neither pseudonyms nor texts of readers.',
+      'Consumers of the public feed: it holds a mark per reader and story in place of the pseudonym, and no texts of readers.',
     ],
     retention: rules.map(({ name, purpose, keepDays }) => ({ retention: name, purpose, keepDays })),
     retentionText:
-      'After that time what proves each of your turns may be deleted, once two persons decide so; the turns themselves are kept until you ask to be forgotten. The names of your checkpoints become unreadable everywhere at once when your key is destroyed; what remains then can no longer be connected with you.',
+      'After that time what proves each of your turns may be deleted, once two persons decide so. The turns themselves stay when you are forgotten, but your key and the link between you and the pseudonym are destroyed: the names of your checkpoints become unreadable everywhere at once, and nothing that is kept here connects the rest with you.',
     source: 'You yourself, by playing; your identity from the issuer of your token. Of that identity only a keyed hash is stored.',
     rights: 'You may ask for erasure, and complain to a supervisory authority. Nothing here is decided about you automatically.',
   };
@@ -110,6 +107,16 @@ async function* pages<Row>(
     yield* value.rows;
     after = value.cursors.at(-1) ?? null;
     if (!value.hasNextPage || after === null) return;
+  }
+}
+
+/** All of them, a page at a time: whoever looks often must not hide who looked before. */
+export async function* accessesTo(pool: Pool, stream: string): AsyncGenerator<AccessEntry> {
+  for (let after: AccessKey | undefined; ;) {
+    const { entries, next } = await listAccess(pool, { stream, limit: MAX_PAGE, after });
+    yield* entries;
+    if (next === undefined) return;
+    after = next;
   }
 }
 

@@ -218,6 +218,11 @@ describe('retention of one node', () => {
       [],
       [{ log: 'p0', retention: 'play', below: '512', leaves: 510, action: id }],
     ]);
+    // Whoever can write to the database could name an action that was approved for what it was not approved for.
+    const told = { log: 'p0', retention: 'play', below: 512n, leaves: 510, action: id } as const;
+    expect(await node.retention.approved(told)).toBe(true);
+    for (const other of [{ retention: 'compliance' }, { below: 768n }, { leaves: 511 }, { log: 'p1' as const }, { action: hold.id }])
+      expect([other, await node.retention.approved({ ...told, ...other })]).toEqual([other, false]);
   });
 
   it('exports what is left, builds it again, starts cold and plays on as before', async () => {

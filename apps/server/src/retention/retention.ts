@@ -1,11 +1,12 @@
 import type { Pool } from 'pg';
-import { partitionLog, pruneLeaves, type AuditStore, type LeafPruned, type StoredLeaf } from '#lib/audit';
+import { partitionLog, pruneLeaves, type AuditStore, type LeafPruned, type PrunedClass, type StoredLeaf } from '#lib/audit';
 import { activeHolds, RETENTION_CLASSES, retentionOf as classOf, type ActiveHold, type Asked, type PruneAction } from '#lib/compliance';
 import type { EventLog, LogId } from '#lib/log';
 import { errorText, systemClock, type Logger } from '#lib/platform';
 import { withOwnPool, type ComplianceReads, type ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
 import type { ActionWork } from '../compliance/action-work.js';
+import { actionOf } from '../compliance/compliance-service.js';
 import type { Compliance } from '../compliance/compliance.js';
 import { DAY_MS, expiredLeaves, holdsOnLeaves, oldestLeaf, type ExpiredLeaves } from './leaf-classes.js';
 import { LogPruning, signedRecord, type LogPruningHost } from './log-pruning.js';
@@ -58,10 +59,17 @@ export class Retention {
     return retentionRules(this.host.reads);
   }
 
-  /** Whether two people approved that action and it began. */
-  async approved(id: string): Promise<boolean> {
-    const { value } = await this.host.reads.action(id);
-    return value?.kind === 'prune' && (value.stage === 'begun' || value.stage === 'carried-out');
+  /** Whether two people approved that such leaves of that tree are pruned, and, once what came of it is recorded, just so many. */
+  async approved({ action, retention, log, below, leaves }: PrunedClass): Promise<boolean> {
+    const { value } = await this.host.reads.action(action);
+    const asked = value === undefined ? null : actionOf(value);
+    if (value === undefined || asked?.kind !== 'prune' || asked.retention !== retention) return false;
+    if (asked.before.every(({ partition }) => partitionLog(partition) !== log)) return false;
+    if (value.stage !== 'carried-out') return value.stage === 'begun';
+    const { pruned = [] } = JSON.parse(value.result ?? '{}') as {
+      readonly pruned?: readonly { log: string; below: string; leaves: number }[];
+    };
+    return pruned.some((one) => one.log === log && one.below === String(below) && one.leaves === leaves);
   }
 
   async report(): Promise<readonly RetentionReport[]> {
@@ -213,6 +221,6 @@ export function retentionOf(node: {
   });
   compliance.register(retention.setWork);
   compliance.register(retention.pruneWork);
-  maintenance.asking({ approved: (action) => retention.approved(action), logBases: () => retention.log.check() });
+  maintenance.asking({ approved: (pruned) => retention.approved(pruned), logBases: () => retention.log.check() });
   return retention;
 }

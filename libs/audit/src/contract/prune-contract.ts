@@ -10,7 +10,7 @@ import { LeavesPruned } from '../retention/tree-base.js';
 import { audited, testSigner, type Audited } from '../testing/audited.js';
 import { Tiles } from '../tiles/tiles.js';
 import { leafHash } from '../tlog/index.js';
-import { verifyStore, type StoreReport } from '../verify-store.js';
+import { verifyStore, type StoreReport, type VerifyStoreOptions } from '../verify-store.js';
 
 const timers = { after: () => () => undefined };
 const LEAVES = 1_100;
@@ -43,7 +43,7 @@ export function describePruning(name: string, create: () => Promise<AuditStore>)
       action: 'a-1',
       ...change,
     });
-    const verified = async (more: { readonly approved?: (action: string) => Promise<boolean> } = {}): Promise<StoreReport> =>
+    const verified = async (more: { readonly approved?: VerifyStoreOptions['approved'] } = {}): Promise<StoreReport> =>
       verifyStore({ store: history.store, vkey: testSigner.verifier.vkey, log: history.log, ...more });
     const verifiedBundle = async (from: bigint): Promise<BundleReport> =>
       verifyBundle(bundle(await history.bundle([{ log: 'p0', from }])), { vkey: testSigner.verifier.vkey });
@@ -81,7 +81,7 @@ export function describePruning(name: string, create: () => Promise<AuditStore>)
       await pruneLeaves(pruning());
       expect(await proven()).toBe(was);
       expect(notes.filter((note) => note.size < 768n && note.size % 256n !== 0n).length).toBeGreaterThan(3);
-      const report = await verified({ approved: (action) => Promise.resolve(action === 'a-1') });
+      const report = await verified({ approved: ({ action }) => Promise.resolve(action === 'a-1') });
       expect([report.findings, report.pruned.length, report.trees.length]).toEqual([[], 1, 2]);
       expect((await verifyStore({ store: history.store, vkey: testSigner.verifier.vkey })).findings).toEqual([]);
       expect(exported.findings).toEqual([]);
@@ -183,7 +183,7 @@ export function describePruning(name: string, create: () => Promise<AuditStore>)
       expect((await leavesOf(history.store))[0]?.index).toBeGreaterThanOrEqual(256n);
       expect(await pruneLeaves(pruning({ ...rest, beforeOffset: 800 }))).toMatchObject({ below: 768n });
       expect((await verified()).findings).toEqual([]);
-      const none = await verified({ approved: (action) => Promise.resolve(action === 'a-1') });
+      const none = await verified({ approved: ({ action }) => Promise.resolve(action === 'a-1') });
       expect(none.findings.map(({ message }) => message)).toEqual([
         'leaves of p0 below 768 were pruned for action a-2, which two people never approved',
       ]);

@@ -35,6 +35,7 @@ export async function checkPruned(check: PrunedCheck): Promise<void> {
   if (furthest !== size)
     findings.add('GAP', `the base of ${log} is at ${size}, but its leaves were pruned below ${furthest}`, at(furthest));
   let last: Hash | undefined;
+  let missing = 0;
   for (let from = 0n; from < size; from += BLOCKS * PRUNE_BLOCK) {
     const to = from + BLOCKS * PRUNE_BLOCK < size ? from + BLOCKS * PRUNE_BLOCK : size;
     const hashes = await hashesOf(store, log, from, to);
@@ -47,6 +48,7 @@ export async function checkPruned(check: PrunedCheck): Promise<void> {
         return;
       }
       const leaf = kept.get(index);
+      if (leaf === undefined) missing++;
       if (leaf !== undefined) {
         if (!leafHash(leaf.bytes).equals(hash))
           findings.add('LEAF', `leaf ${index} of ${log} has another hash than the tree holds for it`, at(index));
@@ -60,6 +62,8 @@ export async function checkPruned(check: PrunedCheck): Promise<void> {
     }
     await check.page();
   }
+  const told = pruned.reduce((sum, { leaves }) => sum + leaves, 0);
+  if (missing !== told) findings.add('GAP', `${missing} leaves of ${log} below ${size} are missing, but ${told} were pruned`, at(size));
   const same = frontier.hashes.length === base.frontier.length && frontier.hashes.every((hash, i) => base.frontier[i]?.equals(hash));
   if (!same || last?.equals(base.previousLeaf) !== true)
     findings.add('ROOT', `the base of ${log} at ${size} is not what the hashes below it give`, at(size));

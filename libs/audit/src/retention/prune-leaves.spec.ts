@@ -133,6 +133,9 @@ describe('what was tampered with', () => {
         tree.leaves = [{ ...leaf, bytes: Buffer.from(leaf.bytes.toString().replace('actor-', 'Actor-')) }, ...tree.leaves.slice(1)];
     };
     expect(await found(change)).toContain('LEAF');
+    // Once something was pruned, anything else below the base could go with it.
+    const tree = (store: MemoryAuditStore): { leaves: StoredLeaf[] } => store.trees.get('p0') as { leaves: StoredLeaf[] };
+    expect(await found((store) => tree(store).leaves.splice(3, 1), true)).toEqual(['GAP']);
     // A whole false history below the base, consistent in itself but not what the log's records give.
     expect(
       await found((store) => store.trees.get('p0')?.tiles.set('0/0', flipped(store.trees.get('p0')?.tiles.get('0/0') as Buffer, 9)), true),
