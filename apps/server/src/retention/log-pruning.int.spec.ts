@@ -84,6 +84,7 @@ function hostOf({ log, logId, side, taken }: World, pool: Pool, over: (log: Even
     live: side.reads.live,
     reads: { basesTaken: () => Promise.resolve(taken) },
     rules: () => Promise.resolve(RULES),
+    approvedRecords: () => Promise.resolve(true),
     record: async ({ id, partition, offset, digest }) =>
       void taken.push({ action: id, partition, offset, digest, recordPartition: 0, recordOffset: 0 }),
     signed: () => Promise.resolve(true),
@@ -194,6 +195,10 @@ describe('a pruning of the log', () => {
     await once(() => prune(new LogPruning(hostOf(next, database.pool)), next, 100));
     expect([await world.log.begin(0), world.taken.at(-1)?.action]).toEqual([100, next.id]);
     expect(await new LogPruning(hostOf(next, database.pool)).check()).toEqual([{ partition: 0, offset: 100, problem: null }]);
+    const never = { ...hostOf(next, database.pool), approvedRecords: () => Promise.resolve(false) };
+    expect(await new LogPruning(never).check()).toMatchObject([
+      { problem: expect.stringContaining('two people never approved it') as string },
+    ]);
     expect((await once(() => rebuild(options(world)))).parity.kind).toBe('equal');
   });
 

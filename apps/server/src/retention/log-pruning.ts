@@ -27,6 +27,8 @@ export interface LogPruningHost extends LogObstacleHost {
   signed(partition: number, offset: number): Promise<boolean>;
   readonly reads: Pick<ComplianceReads, 'basesTaken'>;
   rules(): Promise<readonly RetentionRule[]>;
+  /** Whether two people approved that these records go. */
+  approvedRecords(action: string, place: PruneAction['before'][number]): Promise<boolean>;
   /** A command of the system on the compliance stream. */
   record(command: Extract<ComplianceCommand, { type: 'logBase' }>): Promise<void>;
   /** Runs alone on the audit store: no verification reads what goes. */
@@ -174,6 +176,8 @@ export class LogPruning {
       (one) => one.partition === partition && one.offset === offset && one.action === action,
     );
     if (taken === undefined) return 'was never recorded';
+    if (!(await this.host.approvedRecords(action, { partition, offset })))
+      return `was taken for action ${action}, in which two people never approved it`;
     const said = await this.saidBy(taken);
     if (said !== taken.digest) return `is another one than the record at ${taken.recordOffset} of partition ${taken.recordPartition} says`;
     try {

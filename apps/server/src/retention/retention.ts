@@ -15,7 +15,7 @@ import { rejectedRule, retentionRules, type RetentionRule } from './retention-po
 /** Partitions that one action may name: what came of each stands in its result. */
 const MAX_PARTITIONS = 128;
 
-export interface RetentionHost extends Omit<LogPruningHost, 'rules'> {
+export interface RetentionHost extends Omit<LogPruningHost, 'rules' | 'approvedRecords'> {
   readonly alarm: (message: string) => void;
   readonly store: AuditStore;
   readonly reads: Pick<ComplianceReads, 'actions' | 'action' | 'state' | 'basesTaken'>;
@@ -38,7 +38,11 @@ export class Retention {
   readonly log: LogPruning;
 
   constructor(private readonly host: RetentionHost) {
-    this.log = new LogPruning({ ...host, rules: () => this.rules() });
+    this.log = new LogPruning({
+      ...host,
+      rules: () => this.rules(),
+      approvedRecords: (action, place) => this.approvedRecords(action, place),
+    });
   }
 
   /** Looks once whether something that was pruned is there again. */
@@ -70,6 +74,13 @@ export class Retention {
       readonly pruned?: readonly { log: string; below: string; leaves: number }[];
     };
     return pruned.some((one) => one.log === log && one.below === String(below) && one.leaves === leaves);
+  }
+
+  private async approvedRecords(id: string, place: PruneAction['before'][number]): Promise<boolean> {
+    const { value } = await this.host.reads.action(id);
+    const asked = value === undefined ? null : actionOf(value);
+    if (asked?.kind !== 'prune' || asked.what !== 'log' || (value?.stage !== 'begun' && value?.stage !== 'carried-out')) return false;
+    return asked.before.some(({ partition, offset }) => partition === place.partition && offset === place.offset);
   }
 
   async report(): Promise<readonly RetentionReport[]> {
