@@ -6,7 +6,9 @@ const COLUMNS = [
 ] as const satisfies readonly (keyof LeafView)[];
 
 /** What a spreadsheet would take for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+/** The same within a cell, behind what separates cells where decimals have a comma: there, quotes within a line do not hold a cell together. */
+const LATER = /(?<=[;\t])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
 const QUOTED = /[",\r\n]/;
 
 /** RFC 4180: lines end with CR LF. */
@@ -16,8 +18,8 @@ export function csvLine(view: LeafView): string {
   return `${COLUMNS.map((name) => csvCell(name === 'time' ? new Date(view.time).toISOString() : view[name])).join(',')}\r\n`;
 }
 
-/** A cell that begins like a formula gets an apostrophe before it, so that no spreadsheet computes it. */
+/** What begins like a formula gets an apostrophe before it, so that no spreadsheet computes it. */
 export function csvCell(text: string): string {
-  const inert = FORMULA.test(text) ? `'${text}` : text;
+  const inert = `${FORMULA.test(text) ? "'" : ''}${text.replace(LATER, "'")}`;
   return QUOTED.test(inert) ? `"${inert.replaceAll('"', '""')}"` : inert;
 }

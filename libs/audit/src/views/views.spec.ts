@@ -58,6 +58,10 @@ describe('views of an export', () => {
     expect(['=1', '+1', '-1', '@a', '\ta', '\ra', 'a=1', '', '7'].map(csvCell)).toEqual([
       ...["'=1", "'+1", "'-1", "'@a", "'\ta", '"\'\ra"', 'a=1', '', '7'],
     ]);
+    // Where decimals have a comma a semicolon begins the next cell, whatever is quoted; wide signs count as the narrow ones.
+    expect(['storyId=x;=1+1', 'a; @b', 'a;b', '\uff1d1', '\n=1'].map(csvCell)).toEqual([
+      ...["storyId=x;'=1+1", "a;' @b", 'a;b', "'\uff1d1", '"\'\n=1"'],
+    ]);
     expect(['a,b', 'a"b', 'a\nb'].map(csvCell)).toEqual(['"a,b"', '"a""b"', '"a\nb"']);
   });
 
