@@ -83,7 +83,10 @@ export class ComplianceReads {
     });
   }
 
-  /** Which of these holds touch a subject: it has that playthrough, or a playthrough of that story. */
+  /**
+   * Which of these holds touch a subject: it has that playthrough, or a playthrough of that story; or a playthrough was parked before it had a
+   * row, of which nobody knows whose it is and of which story.
+   */
   async touching(subject: string, scopes: readonly Touched[]): Promise<readonly Touched[]> {
     if (scopes.length === 0) return [];
     const { rows } = await this.live.query<{ kind: Touched['scopeKind']; id: string }>('compliance_touching', touching, [
@@ -120,5 +123,8 @@ function events(schema: string): string {
 function touching(schema: string): string {
   return `select distinct s.kind, s.id from unnest($2::text[], $3::text[]) s(kind, id)
     where exists (select 1 from ${schema}.playthroughs t where t.reader = $1
-      and ((s.kind = 'playthrough' and t.id = s.id) or (s.kind = 'story' and t.story_id = s.id)))`;
+      and ((s.kind = 'playthrough' and t.id = s.id) or (s.kind = 'story' and t.story_id = s.id)))
+    or exists (select 1 from ${schema}.parked p where p.stream like 'playthrough/%'
+      and (s.kind = 'story' or p.stream = 'playthrough/' || s.id)
+      and not exists (select 1 from ${schema}.playthroughs t where 'playthrough/' || t.id = p.stream))`;
 }
