@@ -84,7 +84,7 @@ class PendingBodies {
 /** Leaves whose lines and bodies are gathered before it is seen whether the file is large enough. */
 const STEP = 64;
 
-/** Every leaf of a part; memory is one page of leaves and one file. */
+/** Every leaf of a part; memory is one page of leaves and one file. Without bodies nothing but their bytes is asked for. */
 export async function writeEntries({ store, part, sink, written, bodies: records }: EntriesOptions): Promise<void> {
   const pending = new Pending();
   const bodies = new PendingBodies(records, part.log);
@@ -100,18 +100,32 @@ export async function writeEntries({ store, part, sink, written, bodies: records
     await sink.write(entriesFile(part.log, files), pending.take());
     await bodies.flush(sink, files++);
   };
-  for await (const page of store.leaves(part.log, next, part.to)) {
-    for (let at = 0; at < page.leaves.length; at += STEP) {
-      const step = page.leaves.slice(at, at + STEP);
-      for (const leaf of step) {
-        if (leaf.index !== next++) throw missingLeaf(part.log, next - 1n);
-        pending.add(leaf.bytes, NEWLINE);
+  const expect = (index: bigint, count = 1): void => {
+    if (index !== next) throw missingLeaf(part.log, next);
+    next += BigInt(count);
+  };
+  if (records === undefined)
+    for await (const { from, leaves } of store.leafBytes(part.log, next, part.to)) {
+      expect(from, leaves.length);
+      for (let at = 0; at < leaves.length; at += STEP) {
+        for (const bytes of leaves.slice(at, at + STEP)) pending.add(bytes, NEWLINE);
+        if (pending.bytes >= sink.entriesBytes) await flush();
       }
-      await bodies.add(step);
-      if (pending.bytes >= sink.entriesBytes || bodies.bytes >= sink.entriesBytes) await flush();
+      await written(leaves.length);
     }
-    await written(page.leaves.length);
-  }
+  else
+    for await (const page of store.leaves(part.log, next, part.to)) {
+      for (let at = 0; at < page.leaves.length; at += STEP) {
+        const step = page.leaves.slice(at, at + STEP);
+        for (const leaf of step) {
+          expect(leaf.index);
+          pending.add(leaf.bytes, NEWLINE);
+        }
+        await bodies.add(step);
+        if (pending.bytes >= sink.entriesBytes || bodies.bytes >= sink.entriesBytes) await flush();
+      }
+      await written(page.leaves.length);
+    }
   if (next !== part.to) throw missingLeaf(part.log, next);
   if (pending.bytes > 0) await flush();
 }
