@@ -32,6 +32,12 @@ class Pending {
       this.bytes += part.copy(this.memory, this.bytes);
     }
   }
+  /** A line of ASCII, without a copy of it on the way. */
+  line(text: string): void {
+    if (this.bytes + text.length + 1 > this.memory.length) this.grow(this.bytes + text.length + 1);
+    this.bytes += this.memory.write(text, this.bytes, 'latin1');
+    this.add(NEWLINE);
+  }
   /** Good until the next `add`. */
   take(): Buffer {
     const whole = this.memory.subarray(0, this.bytes);
@@ -165,9 +171,10 @@ export async function writeFilteredEntries({ store, part, sink, written, bodies:
       const length = Buffer.alloc(4);
       length.writeUInt32BE(summary.length);
       summaries.add(length, summary);
-      const { lines, shown } = await blockLines(store, log, block, width, matching(summary, term), tiles[i]);
-      entries.add(lines);
-      await bodies.add(shown);
+      const shown = matching(summary, term);
+      const leaves = await leavesBetween(store, log, block * LEAVES, shown, records !== undefined);
+      blockLines(entries, log, block, width, shown, leaves, tiles[i]);
+      await bodies.add(shown.flatMap((position) => leaves.get(position)?.stored ?? []));
       if ([entries, summaries, bodies].some(({ bytes }) => bytes >= sink.entriesBytes)) await flush();
       await written(width);
     }
@@ -182,36 +189,56 @@ function matching(summary: Buffer, term: Term): readonly number[] {
   return positionsOf(read, term);
 }
 
-async function blockLines(
+interface ReadLeaf {
+  readonly bytes: Buffer;
+  /** Asked for with bodies only. */
+  readonly stored?: StoredLeaf;
+}
+
+/** From the first of these positions to the last, by position. */
+async function leavesBetween(
   store: AuditStore,
+  log: LogName,
+  from: bigint,
+  shown: readonly number[],
+  stored: boolean,
+): Promise<ReadonlyMap<number, ReadLeaf>> {
+  const read = new Map<number, ReadLeaf>();
+  const [least, most] = [shown[0], shown.at(-1)];
+  if (least === undefined || most === undefined) return read;
+  const range = [log, from + BigInt(least), from + BigInt(most) + 1n] as const;
+  if (stored)
+    for await (const { leaves } of store.leaves(...range))
+      for (const leaf of leaves) read.set(Number(leaf.index - from), { bytes: leaf.bytes, stored: leaf });
+  else
+    for await (const { from: first, leaves } of store.leafBytes(...range))
+      for (const [i, bytes] of leaves.entries()) read.set(Number(first - from) + i, { bytes });
+  return read;
+}
+
+function blockLines(
+  entries: Pending,
   log: LogName,
   block: bigint,
   width: number,
   shown: readonly number[],
+  leaves: ReadonlyMap<number, ReadLeaf>,
   hashes: Buffer | undefined,
-): Promise<{ readonly lines: Buffer; readonly shown: readonly StoredLeaf[] }> {
+): void {
   const from = block * LEAVES;
   if (hashes === undefined || hashes.length < width * HASH_BYTES) throw missingLeaf(log, from);
-  const bytes = new Map<number, StoredLeaf>();
-  const [least, most] = [shown[0], shown.at(-1)];
-  if (least !== undefined && most !== undefined)
-    for await (const { leaves } of store.leaves(log, from + BigInt(least), from + BigInt(most) + 1n))
-      for (const leaf of leaves) bytes.set(Number(leaf.index - from), leaf);
   const wanted = new Set(shown);
-  const lines: Buffer[] = [];
   for (let position = 0; position < width; position++) {
     const hash = hashes.subarray(position * HASH_BYTES, (position + 1) * HASH_BYTES);
     const index = from + BigInt(position);
-    if (!wanted.has(position)) lines.push(Buffer.from(redactedLine(index, hash)));
-    else {
-      const leaf = bytes.get(position);
-      if (leaf === undefined) throw missingLeaf(log, index);
-      if (!leafHash(leaf.bytes).equals(hash))
-        throw new Error(`leaf ${index} of ${log} is not the tree's: find out why with \`fabula audit verify --store\``);
-      lines.push(leaf.bytes);
+    if (!wanted.has(position)) {
+      entries.line(redactedLine(index, hash));
+      continue;
     }
-    lines.push(NEWLINE);
+    const leaf = leaves.get(position);
+    if (leaf === undefined) throw missingLeaf(log, index);
+    if (!leafHash(leaf.bytes).equals(hash))
+      throw new Error(`leaf ${index} of ${log} is not the tree's: find out why with \`fabula audit verify --store\``);
+    entries.add(leaf.bytes, NEWLINE);
   }
-  const leaves = shown.flatMap((position) => bytes.get(position) ?? []);
-  return { lines: Buffer.concat(lines), shown: leaves };
 }
