@@ -20,6 +20,10 @@ export const rows: {
     about: 'commands with and without the auditor, and its leaves beside a naive hash chain',
     load: async () => (await import('./rows/audit.js')).audit,
   },
+  'audit-http': {
+    about: 'choices over HTTP through the real server with all roles beside one without auditor and signer',
+    load: async () => (await import('./rows/audit-http.js')).auditHttp,
+  },
   http: {
     about: 'choices over HTTP through the real server beside a bare Fastify POST',
     load: async () => (await import('./rows/http.js')).http,

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 
 export interface CpuUse {
-  /** CPU time of this process, and of the others named where /proc tells it, in microseconds. */
+  /** CPU time of this process, and of the others that count where /proc tells it, in microseconds. */
   readonly micros: number;
-  /** Share of the machine's time that none of them used and that was not idle; undefined without /proc. */
+  /** Share of the machine's time that nothing of the bench used and that was not idle; undefined without /proc. */
   readonly foreign: number | undefined;
 }
 
@@ -14,25 +14,32 @@ const TICK_MICROS = 10_000;
 /** CPU time between start and stop: what it costs, nearly independent of how busy the neighbours are. */
 export class CpuMeter {
   private constructor(
+    private readonly counted: readonly number[],
     private readonly others: readonly number[],
     private readonly own: NodeJS.CpuUsage,
+    private readonly countedMicros: number,
     private readonly othersMicros: number,
     private readonly busy: number | undefined,
     private readonly at: number,
   ) {}
 
-  /** @param others processes that count with this one: Postgres, a server, a load generator */
-  static start(others: readonly number[]): CpuMeter {
-    return new CpuMeter(others, process.cpuUsage(), treesMicros(others), machineBusyMicros(), performance.now());
+  /**
+   * @param counted processes that count with this one: Postgres, a server, a load generator
+   * @param others further processes of the bench: not counted, not foreign either
+   */
+  static start(counted: readonly number[], others: readonly number[] = []): CpuMeter {
+    const [own, busy, at] = [process.cpuUsage(), machineBusyMicros(), performance.now()];
+    return new CpuMeter(counted, others, own, treesMicros(counted), treesMicros(others), busy, at);
   }
 
   stop(): CpuUse {
     const own = process.cpuUsage(this.own);
-    const micros = own.user + own.system + Math.max(0, treesMicros(this.others) - this.othersMicros);
+    const micros = own.user + own.system + Math.max(0, treesMicros(this.counted) - this.countedMicros);
+    const others = Math.max(0, treesMicros(this.others) - this.othersMicros);
     const busy = machineBusyMicros();
     if (this.busy === undefined || busy === undefined) return { micros, foreign: undefined };
     const capacity = (performance.now() - this.at) * 1000 * os.cpus().length;
-    return { micros, foreign: Math.max(0, (busy - this.busy - micros) / capacity) };
+    return { micros, foreign: Math.max(0, (busy - this.busy - micros - others) / capacity) };
   }
 }
 

@@ -24,6 +24,8 @@ export interface SideResult {
   readonly p99s?: readonly number[];
   /** All processes that count together. */
   readonly cpuMicrosPerOperation: number;
+  /** The same of each round. */
+  readonly cpuMicros?: readonly number[];
 }
 
 export interface Measured {
@@ -34,8 +36,10 @@ export interface Measured {
 
 export interface RoundsOptions {
   readonly rounds: number;
-  /** Processes whose CPU time counts beside this one's: Postgres, a server. */
-  readonly processes?: readonly number[];
+  /** Processes whose CPU time counts beside this one's: Postgres, a server. For each side its own where both run all the time. */
+  readonly processes?: readonly number[] | Readonly<Partial<Record<SideName, readonly number[]>>>;
+  /** Further processes of the bench, whose CPU time is neither counted nor foreign: a load generator that is the same for all sides. */
+  readonly beside?: readonly number[];
   /** Called before each side; its time counts for nobody. */
   readonly between?: () => Promise<void>;
   readonly onRound?: (round: number, side: SideName, sample: Sample) => void;
@@ -49,7 +53,8 @@ export async function interleaved(sides: Partial<Record<SideName, Side>>, option
   for (let round = 0; round <= options.rounds; round++) {
     for (const name of names) {
       await options.between?.();
-      const meter = CpuMeter.start(options.processes ?? []);
+      const [counted, others] = processesOf(name, options);
+      const meter = CpuMeter.start(counted, others);
       const sample = await (sides[name] as Side)(round);
       const cpu = meter.stop();
       if (round === 0) continue;
@@ -63,9 +68,20 @@ export async function interleaved(sides: Partial<Record<SideName, Side>>, option
   return { sides: results, foreignCpu: foreign.length === 0 ? undefined : median(foreign) };
 }
 
+function processesOf(
+  name: SideName,
+  { processes = [], beside = [] }: RoundsOptions,
+): [counted: readonly number[], others: readonly number[]] {
+  if (!('fabula' in processes)) return [processes as readonly number[], beside];
+  const counted = processes[name] ?? [];
+  const all = Object.values(processes).flat();
+  return [counted, [...beside, ...all.filter((pid) => !counted.includes(pid))]];
+}
+
 function sideResult(list: readonly { sample: Sample; cpu: CpuUse }[]): SideResult {
   const samples = list.map(({ sample }) => sample.value);
   const latencies = list.flatMap(({ sample }) => sample.latencies ?? []);
+  const cpuMicros = list.map(({ sample, cpu }) => cpu.micros / Math.max(1, sample.operations));
   return {
     median: median(samples),
     samples,
@@ -74,7 +90,8 @@ function sideResult(list: readonly { sample: Sample; cpu: CpuUse }[]): SideResul
       p50s: list.map(({ sample }) => percentiles(sample.latencies ?? []).p50),
       p99s: list.map(({ sample }) => percentiles(sample.latencies ?? []).p99),
     }),
-    cpuMicrosPerOperation: median(list.map(({ sample, cpu }) => cpu.micros / Math.max(1, sample.operations))),
+    cpuMicrosPerOperation: median(cpuMicros),
+    cpuMicros,
   };
 }
 
@@ -100,6 +117,16 @@ export function byLatency(sides: Measured['sides'], percentile: 'p50' | 'p99'): 
   const result: Partial<Record<SideName, SideResult>> = {};
   for (const [name, side] of Object.entries(sides) as [SideName, SideResult][]) {
     result[name] = { ...side, median: side.latency?.[percentile] ?? Number.NaN, samples: side[`${percentile}s`] ?? [] };
+  }
+  return result;
+}
+
+/** The same rounds judged by CPU time: operations per CPU second. */
+export function byCpu(sides: Measured['sides']): Measured['sides'] {
+  const result: Partial<Record<SideName, SideResult>> = {};
+  for (const [name, side] of Object.entries(sides) as [SideName, SideResult][]) {
+    const samples = (side.cpuMicros ?? []).map((micros) => 1e6 / micros);
+    result[name] = { ...side, median: median(samples), samples };
   }
   return result;
 }

@@ -1,13 +1,13 @@
 import type { Pool } from 'pg';
-import { fork, type ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { freePort } from '#lib/platform';
 import { createDatabase, openPool } from '../databases.js';
-import type { LoadNews, LoadOrder } from '../http/load-client.js';
+import type { LoadOrder } from '../http/load-client.js';
+import { orderLoad } from '../http/order-load.js';
 import { publishRooms } from '../http/publish-rooms.js';
 import { startServerProcess } from '../http/server-process.js';
-import type { Driven } from '../measure/drive.js';
 import { interleaved } from '../measure/rounds.js';
 import { verify, type Row } from '../row.js';
 
@@ -35,11 +35,11 @@ export const http: Row = async (context) => {
     const { sides, foreignCpu } = await interleaved(
       {
         fabula: async (round) => {
-          const driven = await run(load, { ...order(round), kind: 'choose', url: server.url });
+          const driven = await orderLoad(load, { ...order(round), kind: 'choose', url: server.url });
           acknowledged += driven.operations;
           return driven;
         },
-        floor: async (round) => run(load, { ...order(round), kind: 'post', url: bareUrl }),
+        floor: async (round) => orderLoad(load, { ...order(round), kind: 'post', url: bareUrl }),
       },
       {
         rounds: context.rounds,
@@ -78,13 +78,6 @@ export const http: Row = async (context) => {
     await server.stop();
   }
 };
-
-async function run(load: ChildProcess, order: LoadOrder): Promise<Driven> {
-  load.send(order);
-  const [news] = (await once(load, 'message')) as [LoadNews];
-  if ('failure' in news) throw new Error(news.failure);
-  return news.driven;
-}
 
 /** All of Fabula's, projector's and auditor's among them. */
 async function transactionsOf(pool: Pool): Promise<number> {
