@@ -91,7 +91,7 @@ async function handed(file: string): Promise<Handed> {
   let report: BundleReport;
   try {
     for await (const chunk of createReadStream(file, { highWaterMark: 1 << 18 })) digest.update(chunk as Buffer);
-    report = await verifyBundle(file);
+    report = await verifyBundle(file, { accept: 'part' });
   } catch (error) {
     throw wrongUsage(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }

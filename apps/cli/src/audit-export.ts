@@ -67,7 +67,10 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
     const paint = painter(terminal);
     terminal.out(`${paint('green', '✓')} ${oneLine(out)}: ${counted(done.leavesWritten, 'leaf', 'leaves')}, ${byteSize(file.bytes)}\n`);
     terminal.out(
-      paint('dim', `  sha256 ${oneLine(file.sha256)}\n  verify it: fabula audit verify ${oneLine(out)} --key "$(fabula keys show)"\n`),
+      paint(
+        'dim',
+        `  sha256 ${oneLine(file.sha256)}\n  verify it: fabula audit verify ${oneLine(out)} --key "$(fabula keys show)"${partition === undefined ? '' : ' --partial'}\n`,
+      ),
     );
   }
   return EXIT.ok;

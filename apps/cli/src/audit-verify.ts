@@ -11,6 +11,10 @@ export interface VerifyCommand {
   readonly policy?: string;
   readonly previous?: readonly string[];
   readonly terms?: true;
+  /** A part as it was ordered is good enough. */
+  readonly partial?: true;
+  /** Nothing but a whole that is shown to be one. */
+  readonly whole?: true;
   readonly json?: true;
 }
 
@@ -25,6 +29,7 @@ export async function verify(cli: Pick<Cli, 'terminal'>, bundle: string, options
 
 /** @throws CliFailure for a key, note or file that cannot be used */
 export async function reportOn<T>(bundle: string, options: VerifyCommand, work: (options: VerifyOptions) => Promise<T>): Promise<T> {
+  if (options.partial === true && options.whole === true) throw wrongUsage('Either --partial or --whole.');
   const vkey = options.key === undefined ? undefined : await keyOf(options.key);
   const policy = options.policy === undefined ? undefined : await textOf(options.policy);
   const previousNotes = await Promise.all((options.previous ?? []).map((file) => textOf(file)));
@@ -34,6 +39,7 @@ export async function reportOn<T>(bundle: string, options: VerifyCommand, work: 
       ...(policy === undefined ? {} : { policy }),
       previousNotes,
       deriveTerms: options.terms === true,
+      ...(options.partial === true ? { accept: 'part' } : options.whole === true ? { accept: 'whole' } : {}),
     });
   } catch (error) {
     if (error instanceof MalformedKey || error instanceof MalformedTrust) throw wrongUsage(`The key cannot be used: ${error.message}`);

@@ -46,6 +46,18 @@ describe('fabula audit', () => {
       expect((await recorded(['audit', 'verify', good])).out).toContain("the bundle's own key: give yours with --key");
     });
 
+    test('says loudly that only a part is there, and accepts it where a part was meant', async () => {
+      const part = file('part.tar', await history.bundle([{ log: 'p0', from: 1n }]));
+      const verify = (...more: string[]) => recorded(['audit', 'verify', part, '--key', vkey, ...more], { columns: 300 });
+      expect((await verify('--partial')).code).toBe(0);
+      expect((await verify('--partial')).out).toContain('ONLY A PART of the log\n  - not here: leaves 0–1 of p0');
+      const whole = await verify('--whole');
+      expect(whole.code).toBe(EXIT_CODES.INCOMPLETE);
+      expect(whole.out).toContain('INCOMPLETE  not in this bundle: leaves 0–1 of p0');
+      expect((await verify('--whole', '--partial')).code).toBe(2);
+      expect((await recorded(['audit', 'verify', file('good.tar', bundle), '--key', vkey, '--whole'])).out).toContain('✓ Whole');
+    });
+
     test('holds cosignatures to the policy that is given, and says when the root tree was stamped', async () => {
       const witness = generateCosigner('one.test/w');
       const root = await note('root');

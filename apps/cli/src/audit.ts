@@ -29,18 +29,25 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--policy <file>', 'your own policy (C2SP tlog-policy): whose cosignatures count, and how many')
         .option('--previous <note>', 'file of a signed note that you kept: the export must continue it (may stand several times)', repeated)
         .option('--terms', 'also derive the terms of trees that are shown whole anew: what filtered exports rest on')
+        .option('--partial', 'accept that only a part of the log was ordered')
+        .option('--whole', 'accept nothing but a whole log that is shown to be one: refuses what older exports cannot show')
         .option('--json', 'for programs'),
     ),
     {
       details:
-        "Without --key the keys of the logs in --policy count, and without these the bundle's own: that shows only that the bundle agrees with itself. Without --policy cosignatures are listed but not trusted. With --store (role compliance) the server looks for tampering in every tree; --url and --token say which server, and leaving with Ctrl-C leaves it at work.",
+        "Without --key the keys of the logs in --policy count, and without these the bundle's own: that shows only that the bundle agrees with itself. Without --policy cosignatures are listed but not trusted. A partition that is missing, or leaves before or behind those that are there, are findings; --partial accepts a part that was ordered as one. With --store (role compliance) the server looks for tampering in every tree; --url and --token say which server, and leaving with Ctrl-C leaves it at work.",
       examples: ['fabula audit verify export.tar --key audit.vkey --previous last-month.note', 'fabula audit verify --store'],
       exits: [[EXIT.ok, 'Genuine.'], [EXIT.usage, 'The file, key, policy or note cannot be read.'], ...verifyExits()],
     },
   ).action(
     action(ending, (bundle: string | undefined, options: VerifyCommand & ConnectionOptions & { readonly store?: true }) => {
       if (options.store === true) {
-        if (bundle !== undefined || [options.key, options.policy, options.previous, options.terms].some((given) => given !== undefined))
+        if (
+          bundle !== undefined ||
+          [options.key, options.policy, options.previous, options.terms, options.partial, options.whole].some(
+            (given) => given !== undefined,
+          )
+        )
           throw wrongUsage('--store stands alone: the server checks against its own key, notes and log.');
         return verifyStored(cli, options);
       }
@@ -56,6 +63,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       .argument('<bundle>', 'the file that `fabula audit export` wrote')
       .requiredOption('--out <dir>', 'where to write <tree>.csv and <tree>.ocsf.ndjson')
       .option('--key <vkey>', 'the key to trust, `name+id+key`, or a file that holds it or a trust policy')
+      .option('--partial', 'accept that only a part of the log was ordered')
       .option('--json', 'for programs'),
     {
       details:

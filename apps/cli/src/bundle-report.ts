@@ -48,8 +48,20 @@ export function bundleReport(terminal: Terminal, bundle: string, report: BundleR
     terminal.out(
       `${paint('red', '✗')} ${paint('bold', 'Not genuine')}: ${counted(findingsTotal, 'finding')}, exit code ${report.exitCode}\n`,
     );
+  if (report.coverage !== null) terminal.out(coverageText(terminal, report.coverage));
   terminal.out(paint('dim', 'What this bundle cannot show by itself:\n'));
   for (const one of notShown) terminal.out(paint('dim', `  - ${wrapped(oneLine(one), terminal.columns, '    ')}\n`));
+}
+
+function coverageText(terminal: Terminal, { kind, asked, missing }: NonNullable<BundleReport['coverage']>): string {
+  const paint = painter(terminal);
+  if (kind === 'whole') return `${paint('green', '✓')} ${paint('bold', 'Whole')}: every tree that the root tree names, to its end\n`;
+  if (kind === 'unknown')
+    return `${paint('yellow', '!')} ${paint('bold', 'Whether this is everything cannot be known')}: the whole root tree is not in it; --whole refuses that\n`;
+  const ordered =
+    asked === 'part' ? 'it says that a part was ordered' : asked === 'everything' ? 'it says that everything was ordered' : '';
+  const lines = missing.map((one) => `  - not here: ${wrapped(oneLine(one), terminal.columns, '    ')}\n`).join('');
+  return `${paint('yellow', '!')} ${paint('bold', 'ONLY A PART')} of the log${ordered === '' ? '' : `: ${ordered}`}\n${lines}`;
 }
 
 function filterText(filter: NonNullable<BundleReport['filter']>): string {

@@ -22,7 +22,7 @@ export const VERIFY_MEANINGS: Readonly<Record<FindingKind, string>> = {
   MANIFEST: 'A file that is not the one in the signed manifest.',
   MALFORMED: 'Not in the form that Fabula writes.',
   PREVIOUS_UNPROVED: 'The note that was given could not be compared with this bundle.',
-  INCOMPLETE: 'A filtered export holds back a leaf that its filter asks for.',
+  INCOMPLETE: 'Something was left out: a leaf that the filter asks for, a whole tree, or leaves before or behind those that are there.',
   SURPLUS: 'A filtered export shows a leaf that its filter does not ask for.',
   BODY: 'A body that is not the record that its leaf is about.',
   TIMESTAMP: 'A timestamp that is not about the note beside it, or that its certificate did not sign.',

@@ -16,6 +16,8 @@ Verifies a Fabula audit export on its own bytes, without server, database or net
   --policy <file>    your own policy (C2SP tlog-policy): whose cosignatures count, and how many
   --previous <file>  signed note that you kept: the export must continue it (may stand several times)
   --terms            also derive the terms of trees that are shown whole anew
+  --partial          accept that only a part of the log was ordered
+  --whole            accept nothing but a whole log that is shown to be one
   --json             for programs
   --help             this text
 
@@ -46,6 +48,8 @@ function read() {
       policy: { type: 'string' },
       previous: { type: 'string', multiple: true },
       terms: { type: 'boolean' },
+      partial: { type: 'boolean' },
+      whole: { type: 'boolean' },
       json: { type: 'boolean' },
       help: { type: 'boolean' },
     },
@@ -60,12 +64,14 @@ async function main(): Promise<number> {
     return EXIT.ok;
   }
   if (bundle === undefined || more.length > 0) throw new CliFailure(`Name one file to verify.\n\n${usage()}`, EXIT.usage);
-  const { key, policy, previous, terms, json } = values;
+  const { key, policy, previous, terms, partial, whole, json } = values;
   return verify({ terminal }, bundle, {
     ...(key === undefined ? {} : { key }),
     ...(policy === undefined ? {} : { policy }),
     ...(previous === undefined ? {} : { previous }),
     ...(terms === true ? { terms } : {}),
+    ...(partial === true ? { partial } : {}),
+    ...(whole === true ? { whole } : {}),
     ...(json === true ? { json } : {}),
   });
 }

@@ -32,6 +32,8 @@ export interface ExportJob {
   readonly filter?: ExportFilter;
   /** Whether the records that the shown leaves are about go along. */
   readonly bodies?: true;
+  /** Absent: ordered before exports said so. */
+  readonly asked?: 'everything' | 'part';
   /** Size of the root tree's note, as text, that this export is to continue. */
   readonly rootSince?: string;
   /** Sizes, as text, of the notes that the finished bundle holds, so that a later export can continue it. */

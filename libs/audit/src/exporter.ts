@@ -74,7 +74,7 @@ export class Exporter {
     const { filter } = wish;
     if (wish.bodies === true && this.options.bodies === undefined) throw new ExportRefused('this process has no records to export');
     const earlier = wish.since === undefined ? undefined : await this.notesOf(wish.since);
-    const asked = ranges === 'everything' ? await this.everything(filter === undefined) : ranges;
+    const asked = ranges === 'everything' ? await this.everything(filter !== undefined) : ranges;
     const wanted = asked.map((range) => continuing(range, earlier?.get(range.log)));
     const rootSince = earlier?.get('root');
     const plan = await planExport(store, logId, wanted, {
@@ -90,6 +90,9 @@ export class Exporter {
       ranges: filter?.kind === 'time' ? wanted : wanted.map((range, i) => ({ ...range, to: plan.parts[i]?.to ?? range.from })),
       ...(filter === undefined ? {} : { filter }),
       ...(wish.bodies === true ? { bodies: true } : {}),
+      asked: ranges === 'everything' ? 'everything' : 'part',
+      // Newer notes would name leaves that are not among these.
+      signed: signedIn(plan),
       ...(rootSince === undefined ? {} : { rootSince: String(rootSince) }),
       state: 'queued',
       leavesWritten: 0,
@@ -154,7 +157,7 @@ export class Exporter {
     return new Map(signed.map(({ log, size }) => [log, BigInt(size)]));
   }
 
-  private async everything(withRoot: boolean): Promise<ExportRange[]> {
+  private async everything(filtered: boolean): Promise<ExportRange[]> {
     const { store, logId, partitions } = this.options;
     const ranges: ExportRange[] = [];
     const bases = await store.bases(logId);
@@ -163,8 +166,7 @@ export class Exporter {
       if ((await store.latestNote(log, logId)) !== undefined)
         ranges.push({ log, from: bases.find((base) => base.log === log)?.size ?? 0n });
     }
-    if (!withRoot) return ranges;
-    if ((await store.latestNote('access', logId)) !== undefined) ranges.push({ log: 'access', from: 0n });
+    if (!filtered && (await store.latestNote('access', logId)) !== undefined) ranges.push({ log: 'access', from: 0n });
     return [...ranges, { log: 'root', from: 0n }];
   }
 
@@ -193,10 +195,9 @@ export class Exporter {
       await save({});
       await mkdir(directory, { recursive: true, mode: 0o700 });
       const attempt = async (): Promise<WrittenFile> => {
-        const begun = job.signed === undefined ? undefined : await readPart(part);
+        const begun = await readPart(part);
         const plan = await this.planOf(job);
-        // An earlier release began without choosing any.
-        const beside = job.signed === undefined ? await chooseEvidence(this.options, plan.root.size) : (job.beside ?? {});
+        const beside = job.beside ?? (await chooseEvidence(this.options, plan.root.size));
         await save({ leavesTotal: plan.leaves, leavesWritten: 0, signed: signedIn(plan), beside });
         const evidence = await evidenceOf(this.options, store, this.options.logId, beside);
         return this.writeFile(part, job, { ...plan, evidence }, begun, async (leavesWritten) => {
@@ -251,6 +252,7 @@ export class Exporter {
         id: job.id,
         createdAt: job.requestedAt,
         plan,
+        ...(job.asked === undefined ? {} : { asked: job.asked }),
         ...(policy === undefined ? {} : { policy }),
         ...(rootNote === undefined ? {} : { rootNote }),
         evidence,
@@ -270,7 +272,8 @@ export class Exporter {
       await handle.close();
     }
     // A crash of the machine may have left anything in what was taken over.
-    if (begun !== undefined && !(await verifyBundle(part)).ok) throw new PartDiffers('what was written before does not verify');
+    if (begun !== undefined && !(await verifyBundle(part, { accept: 'part' })).ok)
+      throw new PartDiffers('what was written before does not verify');
     return { bytes, sha256: digest.digest('hex'), ...written };
   }
 

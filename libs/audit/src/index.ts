@@ -49,9 +49,11 @@ export { OCSF_VERSION } from './views/ocsf-view.js';
 export { EXIT_CODES, type Finding, type FindingKind, type Place } from './bundle/findings.js';
 export {
   verifyBundle,
+  type Acceptance,
   type BundleReport,
   type BundleSource,
   type CosignatureReport,
+  type CoverageReport,
   type SealedReport,
   type TimestampReport,
   type TreeReport,

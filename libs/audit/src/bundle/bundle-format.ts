@@ -65,6 +65,8 @@ export interface ExportDescription {
   readonly bodies?: true;
   /** Absent: all leaves of the ranges. */
   readonly filter?: ExportFilter;
+  /** What was ordered, as the exporter says; absent: before exports said so. What is proved of it, `check-coverage.ts` says. */
+  readonly asked?: 'everything' | 'part';
   readonly trees: readonly ExportedTree[];
 }
 export interface ExportedTree {

@@ -1,6 +1,6 @@
 import { checkInclusion, cover, Frontier, leafHash, leafIndex, type CheckpointNote, type Hash } from '../tlog/index.js';
 import { TermTree } from '../terms/index.js';
-import { parseRedacted, type ExportDescription, type ExportedTree, type TreeProof } from './bundle-format.js';
+import { parseRedacted, type ExportDescription, type ExportedTree, type ExportFilter, type TreeProof } from './bundle-format.js';
 import type { BundleNotes } from './bundle-notes.js';
 import { BodyCheck } from './check-bodies.js';
 import { checkTimeFilter } from './check-time-filter.js';
@@ -51,6 +51,8 @@ export interface TreeCheckOptions {
 /** One tree of a bundle: its lines in order, then its proofs. */
 export class TreeCheck {
   private readonly where: Place;
+  /** The root tree goes along whole, whatever is filtered: it names all the others. */
+  private readonly filter: ExportFilter | undefined;
   private readonly frontier: Frontier | undefined;
   private readonly sequence: LeafSequence;
   private readonly kept: KeptRoots;
@@ -70,7 +72,8 @@ export class TreeCheck {
     this.frontier = fits ? new Frontier(from, left) : undefined;
     const before = from === 0n ? null : (from & 1n) === 1n ? left.at(-1) : undefined;
     this.bodies = description.bodies === true && partition(tree.tree) ? new BodyCheck(findings, tree.tree, options.sealed) : undefined;
-    const { filter } = description;
+    this.filter = tree.tree === 'root' ? undefined : description.filter;
+    const { filter } = this;
     this.sequence = new LeafSequence(findings, tree.tree, description.logId, from, before, filter?.kind !== 'term');
     this.kept = new KeptRoots(notes, tree.tree, previous);
     if (this.frontier !== undefined) this.kept.passed(this.frontier);
@@ -111,7 +114,7 @@ export class TreeCheck {
 
   /** `place`: of the last line. */
   end(place: Place): TreeReport {
-    const { findings, notes, description, tree, note, proof, previous } = this.options;
+    const { findings, notes, tree, note, proof, previous } = this.options;
     const last = tree.lastLeaf === null ? undefined : readHash(tree.lastLeaf);
     const complete = this.sequence.end(BigInt(tree.to), last, place);
     if (note !== undefined) {
@@ -129,7 +132,7 @@ export class TreeCheck {
       });
       this.terms?.end(this.signedTerms(), this.where);
       if (complete) this.compareTerms();
-      const { filter } = description;
+      const { filter } = this;
       if (filter?.kind === 'time' && complete) checkTimeFilter(findings, filter, tree, note.size, this.sequence, this.where);
     }
     return {

@@ -20,7 +20,7 @@ export const EXIT_CODES = {
   MALFORMED: 18,
   /** The note that was given could not be compared with this bundle. */
   PREVIOUS_UNPROVED: 19,
-  /** A filtered export holds back a leaf that its filter asks for. */
+  /** Something was left out: a leaf that the filter asks for, a tree, or the beginning or end of one. */
   INCOMPLETE: 20,
   /** A filtered export shows a leaf that its filter does not ask for. */
   SURPLUS: 21,

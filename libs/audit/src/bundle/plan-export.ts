@@ -47,6 +47,8 @@ export async function planExport(
   if (root === undefined) throw new ExportRefused('nothing is signed yet');
   if (ranges.length === 0 || new Set(ranges.map(({ log }) => log)).size !== ranges.length)
     throw new ExportRefused('each tree is named once');
+  if (filter !== undefined && ranges.every(({ log }) => log === 'root'))
+    throw new ExportRefused('root alone cannot be filtered: it goes along whole beside trees of partitions');
   const parts: ExportPart[] = [];
   const bases = await store.bases(logId);
   for (const { log, from, to, since } of ranges) {
@@ -62,7 +64,7 @@ export async function planExport(
     if (from < 0n || from > end || end > note.size)
       throw new ExportRefused(`${log} is signed up to ${note.size}: leaves ${from}…${end} are not a range of it`);
     const base = bases.find((one) => one.log === log);
-    const range = filter === undefined ? { from, to: end } : await filtered(store, note, filter, { from, to: end }, base);
+    const range = filter === undefined || log === 'root' ? { from, to: end } : await filtered(store, note, filter, { from, to: end }, base);
     if (base !== undefined && range.from < base.size && range.to > range.from) throw new LeavesPruned(log, base.size);
     parts.push({ log, ...range, note, previous: await noteAt(store, logId, log, since ?? range.from, since !== undefined) });
   }

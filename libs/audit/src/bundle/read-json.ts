@@ -73,6 +73,8 @@ export function readDescription(bytes: Buffer): ExportDescription {
   });
   if (trees.length === 0) throw new Malformed('no tree is exported');
   if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw new Malformed('a tree is exported twice');
+  const { asked } = value;
+  if (asked !== undefined && asked !== 'everything' && asked !== 'part') throw new Malformed('asked is neither everything nor part');
   if (value['bodies'] !== undefined && value['bodies'] !== true) throw new Malformed('bodies is not true');
   return {
     format,
@@ -83,6 +85,7 @@ export function readDescription(bytes: Buffer): ExportDescription {
     createdAt: decimal(value['createdAt'], 'createdAt'),
     ...(value['filter'] === undefined || format !== BUNDLE_FORMAT ? {} : { filter: readFilter(value['filter']) }),
     ...(value['bodies'] === true ? { bodies: true } : {}),
+    ...(asked === undefined ? {} : { asked }),
     trees,
   };
 }

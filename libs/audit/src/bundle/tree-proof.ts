@@ -39,7 +39,7 @@ export async function proofOf(store: AuditStore, logId: LogId, part: ExportPart,
     right: texts(range.right),
     inRoot,
     previous: await continuation(store, part.note, part.previous),
-    ...(plan.filter?.kind === 'term' ? { terms: await termsProof(store, logId, part) } : {}),
+    ...(plan.filter?.kind === 'term' && part.log !== 'root' ? { terms: await termsProof(store, logId, part) } : {}),
   };
 }
 

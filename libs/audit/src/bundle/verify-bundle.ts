@@ -24,6 +24,7 @@ import {
 } from './bundle-format.js';
 import { BundleNotes } from './bundle-notes.js';
 import { TreeCheck, type TreeReport } from './check-tree.js';
+import { checkCoverage, NamedTrees, type Acceptance, type CoverageReport } from './check-coverage.js';
 import { checkTimestamp, checkWitnesses, type TimestampReport, type WitnessReport } from './check-root-evidence.js';
 import { compareManifest } from './compare-manifest.js';
 import { comparePrevious } from './compare-previous.js';
@@ -34,6 +35,7 @@ import { SealedFields, type SealedReport } from './sealed-fields.js';
 import { MalformedTar, readTar, type TarMember } from './tar.js';
 
 export type { CosignatureReport, TimestampReport, WitnessReport } from './check-root-evidence.js';
+export type { Acceptance, CoverageReport } from './check-coverage.js';
 export type { SealedReport } from './sealed-fields.js';
 export type { TreeReport } from './check-tree.js';
 
@@ -49,6 +51,8 @@ export interface VerifyOptions {
   readonly previousNotes?: readonly string[];
   /** Derives the terms of trees that are shown whole anew, which takes half as long again: a signer may have lied about them. */
   readonly deriveTerms?: boolean;
+  /** What it may hold less than everything: default nothing, where it says what was ordered; older ones cannot be held to that. */
+  readonly accept?: Acceptance;
   /** Told of every leaf that is shown, verified or not: the report comes last. */
   readonly reader?: LeafReader;
 }
@@ -72,6 +76,8 @@ export interface BundleReport {
   readonly keyTrusted: 'given' | 'from-the-bundle';
   /** What it was narrowed down to; null: all leaves of the ranges. */
   readonly filter: ExportFilter | null;
+  /** Null: it broke off before that could be seen. */
+  readonly coverage: CoverageReport | null;
   /** Null: it carries none. */
   readonly timestamp: TimestampReport | null;
   readonly witnesses: WitnessReport;
@@ -123,6 +129,8 @@ class Verification {
   private witnesses: WitnessReport = { quorum: 'unchecked', size: null, cosignatures: [] };
   private readonly sealed = new SealedFields();
   private rootSize = '';
+  private readonly named = new NamedTrees();
+  private coverage: CoverageReport | undefined;
 
   constructor(
     private readonly trusted: readonly TrustedKey[] | undefined,
@@ -162,6 +170,8 @@ class Verification {
     await this.evidence(members, notes, root, rootNote);
     for (const tree of description.trees) await this.tree(members, notes, rootNote, tree);
     this.uncompared(notes, description);
+    const { findings, reports: trees, rootSize, named } = this;
+    this.coverage = checkCoverage({ findings, description, trees, rootSize, named, accept: this.options.accept });
     await this.manifests(members, notes, second, rootNote?.size ?? 0n);
     await members.end();
   }
@@ -230,13 +240,17 @@ class Verification {
       deriveTerms,
       reader,
     });
+    const told = (line: Buffer, at: Place): void => {
+      check.line(line, at);
+      if (tree.tree === 'root') this.named.leaf(line);
+    };
     let place: Place = { file: members.current, tree: tree.tree };
     for (let n = 0; ; n++) {
       const summaries = check.filteredByTerm ? await members.takeIf(termsFile(tree.tree, n)) : undefined;
       if (summaries !== undefined) check.summaries(await this.small(summaries));
       const entries = await members.takeIf(entriesFile(tree.tree, n));
       if (entries === undefined) break;
-      const { last, sha256 } = await readLines(entries, tree.tree, (line, at) => check.line(line, at), {
+      const { last, sha256 } = await readLines(entries, tree.tree, told, {
         afterChunk: () => reader?.flush() ?? Promise.resolve(),
       });
       this.hashes.set(entries.name, sha256);
@@ -264,6 +278,7 @@ class Verification {
       vkey: this.notes?.keys[0]?.verifier.vkey ?? null,
       keyTrusted: this.trusted === undefined ? 'from-the-bundle' : 'given',
       filter: description?.filter ?? null,
+      coverage: this.coverage ?? null,
       timestamp: this.timestamp ?? null,
       witnesses: this.witnesses,
       sealed: description?.bodies === true ? this.sealed.report() : null,
@@ -276,10 +291,12 @@ class Verification {
   }
 
   private notShown(): readonly string[] {
-    const { description, timestamp, witnesses, rootSize } = this;
+    const { description, timestamp, witnesses, rootSize, coverage } = this;
     const notShown = ['that every record reached the log: compare the counts with the producers'];
     if (this.trusted === undefined) notShown.push('whose key this is: give the key that you were handed by another way');
-    if (description?.filter !== undefined) notShown.push(...this.outsideRanges(description.filter.kind === 'term'));
+    for (const missing of coverage?.missing ?? []) notShown.push(`what is not in this bundle: ${missing}`);
+    if (coverage?.kind === 'unknown' || (coverage?.kind === 'part' && coverage.asked === null))
+      notShown.push(`which trees the log has: ${this.reports.map(({ tree }) => tree).join(', ')} are here; compare with how many it has`);
     if (description?.filter?.kind === 'time') notShown.push('that the log’s own times never ran backwards outside what is shown');
     if (witnesses.quorum === 'unchecked' && witnesses.cosignatures.length > 0)
       notShown.push('whether the cosignatures are of witnesses that you trust: give your own policy');
@@ -298,16 +315,6 @@ class Verification {
       );
     if (timestamp !== undefined) notShown.push(`that the timestamp is of an authority that you trust: ${OPENSSL}`);
     return notShown;
-  }
-
-  /** A filter is answered for the trees and the ranges that are here: which those should be, the bundle does not know. */
-  private outsideRanges(byTerm: boolean): readonly string[] {
-    const partitions = this.reports.map(({ tree }) => tree).join(', ');
-    const parts = this.reports.filter(({ from, to, size }) => byTerm && (from !== '0' || to !== size));
-    return [
-      `that no other partition holds anything of the filter: ${partitions} are here; compare with how many the log has`,
-      ...parts.map(({ tree, from, to, size }) => `what ${tree} holds of the filter outside leaves ${from}–${to} of ${size}`),
-    ];
   }
 
   private async *counted(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

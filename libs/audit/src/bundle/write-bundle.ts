@@ -42,6 +42,8 @@ export interface BundleOptions {
   readonly id: string;
   readonly createdAt: number;
   readonly plan: ExportPlan;
+  /** What was ordered, which the bundle says; default: nothing is said. */
+  readonly asked?: 'everything' | 'part';
   /** C2SP tlog-policy: keys and witnesses of these trees; default: the signer's key, and no witness. */
   readonly policy?: string;
   /** The root tree's note of the plan with cosignatures below; default: the note alone. */
@@ -83,7 +85,8 @@ export async function writeBundle(options: BundleOptions): Promise<{ readonly ma
   for (const part of plan.parts) {
     await sink.write(`data/${part.log}/checkpoint`, Buffer.from(part.note.note));
     await sink.write(`data/${part.log}/proof.json`, json(await proofOf(store, logId, part, plan)));
-    if (filter?.kind === 'term') await writeFilteredEntries({ store, part, sink, written, bodies: options.bodies }, filter.term);
+    if (filter?.kind === 'term' && part.log !== 'root')
+      await writeFilteredEntries({ store, part, sink, written, bodies: options.bodies }, filter.term);
     else await writeEntries({ store, part, sink, written, bodies: options.bodies });
   }
   const signers = options.previousSigner === undefined ? [signer] : [signer, options.previousSigner];
@@ -108,7 +111,7 @@ async function writeEvidence(sink: MemberSink, { store, plan, evidence }: Bundle
   await sink.write(TIMESTAMP_TOKEN, timestamp.response);
 }
 
-async function describe({ store, logId, signer, id, createdAt, plan, bodies }: BundleOptions): Promise<ExportDescription> {
+async function describe({ store, logId, signer, id, createdAt, plan, bodies, asked }: BundleOptions): Promise<ExportDescription> {
   const trees: ExportedTree[] = [];
   for (const part of plan.parts) {
     trees.push({
@@ -130,6 +133,7 @@ async function describe({ store, logId, signer, id, createdAt, plan, bodies }: B
     createdAt: String(createdAt),
     ...(plan.filter === undefined ? {} : { filter: plan.filter }),
     ...(bodies === undefined ? {} : { bodies: true }),
+    ...(asked === undefined ? {} : { asked }),
     trees,
   };
 }
