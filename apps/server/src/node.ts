@@ -9,7 +9,6 @@ import {
   type Change,
   type CommandOutcome,
   type CommandRequest,
-  type Ownership,
 } from '#lib/engine';
 import { createPostgresReleases, OldestWaiting, PacedReads, type EventLog, type LogId, type Offset } from '#lib/log';
 import {
@@ -35,6 +34,7 @@ import { FeedService } from './feed/feed-service.js';
 import { Compliance } from './compliance/compliance.js';
 import { DatabaseProbe } from './database-probe.js';
 import { endInOrder, type Ending } from './endings.js';
+import type { Follow } from './follow.js';
 import type { Authenticator, Caller } from './http/auth.js';
 import { InternalTransport } from './internal-transport.js';
 import { openLogOfRecord } from './log-of-record.js';
@@ -104,9 +104,9 @@ export class FabulaNode {
     readonly tracing: Tracing,
   ) {
     this.metrics = metrics;
-    this.database = new DatabaseProbe(pool);
     this.stories = new StoryCatalogue(this);
     this.compliance = new Compliance(this);
+    this.database = new DatabaseProbe(this.compliance.clocks);
     this.compliance.register(eraseWork(privacy));
     this.compliance.register(rotateKekWork(privacy));
     this.compliance.register(audit.keys.rotateWork());
@@ -276,6 +276,8 @@ export class FabulaNode {
 
   async start(): Promise<void> {
     this.started = true;
+    // A database that is away is told of elsewhere; this is asked again before anything depends on it.
+    await this.compliance.clocks.look().catch((error: unknown) => this.logger.debug({ error }, 'the clocks could not be compared'));
     // Also without the engine: commands that arrive here are sent to the owners of their partitions.
     await Promise.all([
       this.commands.start(),
@@ -328,6 +330,7 @@ export class FabulaNode {
     const started = performance.now();
     let became = 'failed';
     try {
+      await this.compliance.admits(request);
       return await tracedCommand(
         this.tracing,
         request,
@@ -342,7 +345,8 @@ export class FabulaNode {
   }
 
   /** A command that another process sent because this one owns the partition. */
-  executeForwarded(request: CommandRequest): Promise<CommandOutcome> {
+  async executeForwarded(request: CommandRequest): Promise<CommandOutcome> {
+    await this.compliance.admits(request);
     return tracedCommand(this.tracing, request, 'forwarded command', this.log.partitions, (traced) =>
       this.commands.executeForwarded(traced),
     );
@@ -423,6 +427,7 @@ export class FabulaNode {
       if (state === 'stopped') notes[`notary ${log}`] = problem?.message ?? 'stopped';
     }
     Object.assign(notes, this.audit.witnessing.notes());
+    Object.assign(notes, this.compliance.clocks.notes());
     for (const [partition, problem] of Object.entries(this.projections.stalled())) notes[`projector p${partition}`] = problem;
     return notes;
   }
@@ -441,10 +446,3 @@ const alarmOf =
   };
 
 const has = (config: Config, role: ProcessRole): boolean => config.roles.includes(role);
-
-/** A share of the partitions, and what follows them. */
-interface Follow {
-  readonly role: ProcessRole;
-  readonly ownership: Ownership;
-  readonly service: { follow(partition: number): void; leave(partition: number): Promise<void> };
-}

@@ -7,6 +7,7 @@ const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
   OVERLOADED: 200,
   RATE_LIMITED: 500,
   NOT_YET_VISIBLE: 200,
+  CLOCK_WRONG: 60_000,
 };
 
 /**

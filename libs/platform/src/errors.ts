@@ -164,6 +164,20 @@ export const errorCatalogue = {
     'What is to be destroyed is held; `details.hold` names the hold.',
     'Wait until the hold is released, or propose its release.',
   ),
+  SUBJECT_NOT_FOUND: entry(
+    404,
+    false,
+    'Nobody has this pseudonym',
+    'No link to a person, no key and no playthrough has it, and nobody of that pseudonym was forgotten: most likely it was mistyped.',
+    'Look the pseudonym up by issuer and subject: `fabula subject lookup`.',
+  ),
+  CLOCK_WRONG: entry(
+    503,
+    true,
+    'The clocks of the process and of the database disagree',
+    'They are more than a minute apart. What time ends in compliance cannot be taken back, so nothing of it is decided by a clock that may be wrong. `message` says whose process it is and how far apart they are.',
+    'Set the wrong clock (`chronyc tracking`, `timedatectl`), or stop the process whose clock it is; then send the same command again.',
+  ),
   HOLD_NOT_FOUND: entry(
     404,
     false,

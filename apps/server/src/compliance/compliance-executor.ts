@@ -14,6 +14,8 @@ export interface ExecutorOptions {
   /** Why an approved action does not begin now; null: it may. */
   readonly hindrance: (action: Action, state: ComplianceState) => Promise<string | null>;
   readonly clock: Clock;
+  /** Why times cannot be judged here now; null: they can. */
+  readonly clockProblem: () => Promise<string | null>;
   readonly timers: Timers;
   readonly logger: Logger;
   readonly alarm: (message: string) => void;
@@ -59,7 +61,8 @@ export class ComplianceExecutor {
     const { timers, logger, everyMs = EVERY_MS } = this.options;
     while (!signal.aborted) {
       try {
-        if (await this.anythingToDo()) await this.whileLocked(signal);
+        // Asked before anything else, also when there is nothing to do: operators hear of it before it matters.
+        if ((await this.options.clockProblem()) === null && (await this.anythingToDo())) await this.whileLocked(signal);
       } catch (error) {
         // Nothing is lost: what is open is looked for again.
         if (!signal.aborted) logger.warn({ error: errorText(error) }, 'actions of compliance cannot be looked at now; tried again');
@@ -94,6 +97,8 @@ export class ComplianceExecutor {
 
   /** One look at everything that is open. */
   async round(signal: AbortSignal): Promise<void> {
+    // Holds and terms are reckoned by this process's clock: with a wrong one what is held would look free.
+    if ((await this.options.clockProblem()) !== null) return;
     const state = await this.options.reads.state();
     if (state === null) return;
     await this.expire(state);

@@ -91,6 +91,7 @@ describe('compliance of one node', () => {
       works,
       hindrance: judged,
       clock: systemClock,
+      clockProblem: async () => null,
       timers: systemTimers,
       logger,
       alarm: (message) => alarms.push(message),
@@ -339,6 +340,60 @@ describe('compliance of one node', () => {
     expect(await typesOf(hold.id)).toEqual(['HoldPlaced', 'HoldReleased']);
     await node.compliance.service.withdraw(dora, id);
     expect(await stage(id)).toBe('withdrawn');
+  });
+
+  it('takes, ends and carries out nothing while its clock and the database’s are apart, says which is ahead, and goes on when they agree', async () => {
+    const { compliance } = node;
+    const hold = await compliance.service.placeHold(dora, {
+      scope: { kind: 'subject', id: reader('hilde') },
+      matter: 'case 6',
+      until: Date.now() + 30 * 24 * HOUR,
+    });
+    const anna = await plays(reader('ida'));
+    const held = await compliance.service.placeHold(dora, {
+      scope: { kind: 'playthrough', id: anna },
+      matter: 'case 7',
+      until: Date.now() + 30 * 24 * HOUR,
+    });
+    const id = await approvedErasure(reader('ida'));
+    const work = new Erasing();
+    const real = Date.now;
+    const { executor } = executorWith(work, { clockProblem: () => compliance.clocks.look() });
+    const active = async () => (await compliance.reads.holds({ first: 10, active: true })).value.rows.map((row) => row.id);
+    const alarms = () =>
+      node.metrics.registry.getSingleMetricAsString('fabula_alarms_total').then((text) => Number(/ (\d+)\n?$/.exec(text)?.[1]));
+    const before = await alarms();
+    const shifted = jest.spyOn(Date, 'now').mockImplementation(() => real() + 365 * 24 * HOUR);
+    try {
+      for (let n = 0; n < 3; n++) await executor.round(new AbortController().signal);
+      expect(node.notes()).toEqual({
+        clock: expect.stringMatching(/^the clock of this process is 315\d{5} s ahead of the database's/) as string,
+      });
+      expect((await alarms()) - before).toBe(1);
+      expect(await code(compliance.service.propose(dora, eraseOf(reader('jan'))))).toBe('CLOCK_WRONG');
+      expect(await code(compliance.service.breakTheGlass(olaf, { reason: 'an outage', minutes: 5 }))).toBe('CLOCK_WRONG');
+      expect(await code(compliance.service.bySystem({ type: 'expire', id: hold.id }, hold.id))).toBe('CLOCK_WRONG');
+      // What another process sends is decided here too.
+      const sent = { stream: 'compliance/main', commandId: 'c:x', digestInput: {}, command: { type: 'expire', id: hold.id } } as const;
+      const forwarded = { ...sent, actor: { id: 'compliance', role: 'system' }, correlationId: 'c', causationId: null } as const;
+      expect(await code(node.executeForwarded(forwarded))).toBe('CLOCK_WRONG');
+      shifted.mockImplementation(() => real() - 2 * 60_000);
+      expect(await compliance.clocks.look()).toMatch(/120 s behind the database's/);
+      expect(await code(compliance.service.closeGlass(olaf, 'g-0123456789abcdef'))).toBe('CLOCK_WRONG');
+      // Readers play on.
+      await plays(reader('karl'));
+    } finally {
+      shifted.mockRestore();
+    }
+    expect([await active(), await stage(id), work.calls]).toEqual([[held.id, hold.id], 'approved', 0]);
+    await executor.round(new AbortController().signal);
+    expect([await node.databaseProblem(), node.notes(), await stage(id)]).toEqual([{}, {}, 'approved']);
+    await compliance.service.withdraw(dora, id);
+    for (const one of await active()) {
+      const asked = { kind: 'release-hold', hold: one } as const;
+      const released = await compliance.service.propose(dora, { asked, reason: 'it is settled', minutes: 60 });
+      await compliance.service.approve(ada, released.id);
+    }
   });
 
   it('opens a broken glass for its caller alone, until it is closed, with an alarm', async () => {

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import type { Action, ActionKind, Asked } from '#lib/compliance';
+import { COMPLIANCE_STREAM, type Action, type ActionKind, type Asked } from '#lib/compliance';
 import type { CommandOutcome, CommandRequest } from '#lib/engine';
 import type { EventLog, LogId } from '#lib/log';
 import { systemClock, systemTimers, type Logger } from '#lib/platform';
@@ -7,6 +7,7 @@ import { ComplianceReads, type ComplianceActionRow, type PositionWaiter, type Re
 import type { NodeMetrics } from '../metrics.js';
 import type { ActionWork } from './action-work.js';
 import type { BreakGlass } from './break-glass.js';
+import { ClockCheck } from './clock-check.js';
 import { ComplianceExecutor } from './compliance-executor.js';
 import { actionOf, ComplianceService } from './compliance-service.js';
 import { hindrance } from './hindrances.js';
@@ -38,6 +39,7 @@ export class Compliance {
   readonly reads: ComplianceReads;
   readonly service: ComplianceService;
   readonly breakGlass: BreakGlass;
+  readonly clocks: ClockCheck;
   private readonly works = new Map<ActionKind, ActionWork>();
   private readonly ledger: WorkLedger;
   private readonly executor: ComplianceExecutor;
@@ -48,6 +50,7 @@ export class Compliance {
       metrics.alarm();
       logger.warn({ alarm: message }, message);
     };
+    this.clocks = new ClockCheck(pool, systemClock, alarm);
     this.reads = new ComplianceReads(host.reads.live);
     const refusal = async (asked: Asked): Promise<string | null> => {
       // Released with its approval: nothing has to be carried out.
@@ -66,6 +69,7 @@ export class Compliance {
       works: this.works,
       hindrance: (action, state) => hindrance(this.hindranceHost, action, state),
       clock: systemClock,
+      clockProblem: () => this.clocks.look(),
       timers: systemTimers,
       logger,
       alarm,
@@ -77,6 +81,15 @@ export class Compliance {
   register<K extends ActionKind>(work: ActionWork<K>): void {
     if (this.works.has(work.kind)) throw new Error(`there is work for ${work.kind} already`);
     this.works.set(work.kind, work as unknown as ActionWork);
+  }
+
+  /**
+   * Before a command is sent on or decided. Where one of compliance is asked for, its end is reckoned; where it is decided, what is over:
+   * neither with a wrong clock.
+   * @throws EngineFailure CLOCK_WRONG
+   */
+  async admits({ stream }: CommandRequest): Promise<void> {
+    if (stream === COMPLIANCE_STREAM) await this.clocks.assert();
   }
 
   /** From here on this process carries actions out, when no other does. */

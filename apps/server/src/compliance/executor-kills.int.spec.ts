@@ -57,6 +57,7 @@ describe('a process that carries out an approved erasure, killed at each call th
       ...{ pool, reads, service, works, clock: systemClock, timers: systemTimers, logger: createLogger({ level: 'silent' }) },
       hindrance: (action: Action, state: ComplianceState) =>
         hindrance({ reads, works, now: systemClock.now, caughtUp: async () => true }, action, state),
+      clockProblem: async () => null,
       alarm: (message) => alarms.push(message),
       backoffMs: [0, 0],
     });
