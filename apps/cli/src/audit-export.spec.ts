@@ -60,6 +60,18 @@ describe('the download of an export', () => {
   const run = (serve: { fetch: Cli['fetch'] }, ...more: readonly string[]): Promise<Recorded> =>
     recorded(['audit', 'export', '--out', out(), ...more, ...URL_AND_TOKEN], { fetch: serve.fetch });
 
+  test('is not for an export that is cancelled: that is asked for alone, by its id', async () => {
+    const serve = serving({});
+    const cancel = (...more: readonly string[]): Promise<Recorded> =>
+      recorded(['audit', 'export', '--cancel', 'e-1', ...more, ...URL_AND_TOKEN], { fetch: serve.fetch });
+    const { code, out: said } = await cancel();
+    expect([code, serve.asked]).toEqual([0, ['DELETE /audit/exports/e-1']]);
+    expect(said).toContain('e-1: its file was removed from the server');
+    expect((await cancel('--out', out())).code).toBe(2);
+    expect((await recorded(['audit', 'export', ...URL_AND_TOKEN], { fetch: serve.fetch })).code).toBe(2);
+    expect(serve.asked).toHaveLength(1);
+  });
+
   test('that breaks goes on where it stood, and is whole in the end', async () => {
     const serve = serving({ breaks: [10_000, 0, null, 'a proxy', 4_096] });
     expect((await run(serve)).code).toBe(0);

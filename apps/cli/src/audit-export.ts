@@ -9,7 +9,8 @@ import { byteSize, counted, json, oneLine, painter } from './layout.js';
 import { progress, BYTES, things } from './progress.js';
 
 export interface ExportCommand {
-  readonly out: string;
+  /** Needed but for `cancel`. */
+  readonly out?: string;
   readonly partition?: number;
   readonly from?: bigint;
   readonly to?: bigint;
@@ -22,6 +23,8 @@ export interface ExportCommand {
   readonly since?: string;
   /** Id of an export that was ordered already. */
   readonly resume?: string;
+  /** Id of an export that is wanted no more. */
+  readonly cancel?: string;
   readonly bodies?: true;
   readonly json?: true;
 }
@@ -33,6 +36,8 @@ type ExportFile = NonNullable<ExportAnswer['file']>;
 export async function exportBundle(cli: Cli, options: ExportCommand & ConnectionOptions): Promise<number> {
   const { terminal } = cli;
   const { out, partition, from, to } = options;
+  if (options.cancel !== undefined) return cancelExport(cli, options.cancel, options);
+  if (out === undefined) throw wrongUsage('--out says where to write it.');
   if (partition === undefined && (from !== undefined || to !== undefined)) throw wrongUsage('--from and --to go with --partition.');
   if (from !== undefined && to !== undefined && to < from) throw wrongUsage('--to comes before --from.');
   if (await exists(out)) throw wrongUsage(`${out} is there already: evidence is not overwritten.`);
@@ -60,7 +65,7 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
   const { file } = done;
   if (done.state !== 'done' || file === null)
     throw new CliFailure(`The export ${oneLine(done.state)}${done.error === null ? '' : `: ${oneLine(done.error)}`}`);
-  await download(cli, http, done, file, options);
+  await download(cli, http, done, file, { ...options, out });
   const facts = { id: done.id, file: out, bytes: file.bytes, sha256: file.sha256, leaves: done.leavesWritten };
   if (options.json) terminal.out(json(facts));
   else {
@@ -72,6 +77,19 @@ export async function exportBundle(cli: Cli, options: ExportCommand & Connection
         `  sha256 ${oneLine(file.sha256)}\n  verify it: fabula audit verify ${oneLine(out)} --key "$(fabula keys show)"${partition === undefined ? '' : ' --partial'}\n`,
       ),
     );
+  }
+  return EXIT.ok;
+}
+
+async function cancelExport(cli: Cli, id: string, options: ExportCommand & ConnectionOptions): Promise<number> {
+  const others = [options.out, options.partition, filterOf(options), options.since, options.resume, options.bodies];
+  if (others.some((given) => given !== undefined)) throw wrongUsage('--cancel stands alone.');
+  const http = await connect(cli, options);
+  const job = (await (await http.response(jobPath(id), { method: 'DELETE' })).json()) as ExportAnswer;
+  if (options.json) cli.terminal.out(json({ id: job.id, state: job.state }));
+  else {
+    const became = job.state === 'done' ? 'its file was removed from the server' : oneLine(job.state);
+    cli.terminal.out(`${painter(cli.terminal)('green', '✓')} The export ${oneLine(job.id)}: ${became}\n`);
   }
   return EXIT.ok;
 }
@@ -115,7 +133,13 @@ const TRIES = 5;
 const LONGEST_WAIT_MS = 10_000;
 
 /** Beside the target first, so that a broken download never looks like an export. One that breaks goes on where it stood, now or with --resume. */
-async function download(cli: Cli, http: HttpClient, job: ExportAnswer, wanted: ExportFile, options: ExportCommand): Promise<void> {
+async function download(
+  cli: Cli,
+  http: HttpClient,
+  job: ExportAnswer,
+  wanted: ExportFile,
+  options: Pick<ExportCommand, 'resume'> & { readonly out: string },
+): Promise<void> {
   const { out } = options;
   const part = `${out}.part`;
   const bar = progress(cli, 'downloading', BYTES);

@@ -84,7 +84,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
       group
         .command('export')
         .description('order an export, wait for it and download it')
-        .requiredOption('--out <file>', 'where to write it; must not exist')
+        .option('--out <file>', 'where to write it; must not exist')
         .option('--partition <n>', 'one partition only', wholeNumber(0, 4_095))
         .option('--from <index>', 'with --partition: first leaf', bigCount)
         .option('--to <index>', 'with --partition: leaf to stop before (default: the newest signed)', bigCount)
@@ -97,6 +97,7 @@ export function auditCommands(program: Command, cli: Cli, ending: Ending): void 
         .option('--bodies', 'take the records along that the leaves are about')
         .option('--since <export>', 'id of an earlier export: prove that its notes are continued')
         .option('--resume <export>', 'go on with an export that was ordered before: wait for it, and download what is missing of the file')
+        .option('--cancel <export>', 'stop one that was ordered, or remove the file of a finished one from the server; stands alone')
         .option('--json', 'for programs'),
     ),
     {

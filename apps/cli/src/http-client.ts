@@ -43,7 +43,7 @@ function hints(code: string): readonly string[] {
 }
 
 interface Asking {
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'POST' | 'DELETE';
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: string;
   readonly contentType?: string;
@@ -98,7 +98,11 @@ export class HttpClient {
     }
   }
 
-  private async once(path: string, method: 'GET' | 'POST', { query = {}, body, contentType, headers }: Asking): Promise<Response> {
+  private async once(
+    path: string,
+    method: 'GET' | 'POST' | 'DELETE',
+    { query = {}, body, contentType, headers }: Asking,
+  ): Promise<Response> {
     const url = new URL(this.address.url.replace(/\/+$/, '') + path);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
     const deadline = new AbortController();

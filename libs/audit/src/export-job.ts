@@ -50,6 +50,8 @@ export interface ExportJob {
    */
   readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string; readonly manifestSha256?: string } | null;
   readonly error: string | null;
+  /** When its file went, ms; absent: it is there, or never was. */
+  readonly removedAt?: number;
 }
 
 /** What an export is asked for beside its ranges. */

@@ -7,7 +7,7 @@ import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused } from './bundle/write-bundle.js';
 import { AccessLog } from './access/index.js';
 import type { AuditStore } from './audit-store.js';
-import { Exporter, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
+import { Exporter, KeptElsewhere, MAX_WAITING_EXPORTS, TooManyExports } from './exporter.js';
 import type { EvidenceSources } from './bundle/root-evidence.js';
 import type { ExportJob, ExportWish } from './export-job.js';
 import type { MemoryAuditStore } from './memory/memory-audit-store.js';
@@ -132,7 +132,7 @@ describe('the exporter', () => {
   it('leaves nothing behind when it is cancelled or fails, and says why', async () => {
     const one = exporter();
     const job = await one.request('everything', 'a');
-    await one.cancel(job.id);
+    await one.remove(job.id);
     expect(await one.job(job.id)).toMatchObject({ state: 'cancelled', file: null });
     expect(await readdir(path.join(directory, 'exports'))).toEqual([]);
     history.store.trees.get('p0')!.leaves.splice(3, 1);
@@ -143,6 +143,113 @@ describe('the exporter', () => {
       error: expect.stringContaining('leaf 3 of p0 is missing') as string,
     });
     expect(await readdir(path.join(directory, 'exports'))).toEqual([]);
+  });
+
+  it('cancels the one that is meant, at once where it waits, and removes the file of a finished one', async () => {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    // Written as far as the first page of leaves, and no further.
+    const slow = new Proxy(history.store, {
+      get: (store, name, receiver): unknown =>
+        name === 'leafBytes'
+          ? async function* (...range: Parameters<AuditStore['leafBytes']>): ReturnType<AuditStore['leafBytes']> & AsyncGenerator {
+              await held;
+              yield* store.leafBytes(...range);
+            }
+          : Reflect.get(store, name, receiver),
+    });
+    const one = exporter(slow);
+    const [running, waiting, last] = [
+      await one.request('everything', 'a'),
+      await one.request('everything', 'a'),
+      await one.request('everything', 'a'),
+    ];
+    // Although the first one stands still.
+    expect(await one.remove(waiting.id)).toMatchObject({ state: 'cancelled', file: null });
+    const stopped = one.remove(running.id);
+    release();
+    expect(await stopped).toMatchObject({ state: 'cancelled', file: null });
+    await one.idle();
+    expect(await one.job(last.id)).toMatchObject({ state: 'done' });
+    expect(await one.job(waiting.id)).toMatchObject({ state: 'cancelled' });
+    expect(await readdir(path.join(directory, 'exports'))).toEqual([`${last.id}.tar`]);
+    expect(await one.remove(last.id)).toMatchObject({ state: 'done', removedAt: 5 });
+    expect([await one.file(last.id), await readdir(path.join(directory, 'exports'))]).toEqual([undefined, []]);
+    expect(await one.remove('none')).toBeUndefined();
+  });
+
+  describe('keeps finished bundles', () => {
+    let told: [string, string][];
+    let now: number;
+    let free: number;
+    const keeping = (limits: { days: number; maxBytes: number }): Exporter => {
+      [told, now, free] = [[], 1_000, 1e12];
+      const one = new Exporter({
+        store: history.store,
+        logId: history.logId,
+        partitions: 2,
+        signer: testSigner,
+        clock: { now: () => now },
+        ids: { uuid: () => `id-${++ids}`, hex: () => '' },
+        directory: path.join(directory, 'exports'),
+        keeper: { id: 'here', address: 'http://here' },
+        limits,
+        removing: ({ id }, reason) => Promise.resolve(void told.push([id, reason])),
+        freeBytes: () => Promise.resolve(told.length === 0 ? free : 1e12),
+      });
+      made.push(one);
+      return one;
+    };
+    const written = async (one: Exporter): Promise<ExportJob> => {
+      const { id } = await one.request('everything', 'a');
+      await one.idle();
+      return (await one.job(id)) as ExportJob;
+    };
+    const lying = (): Promise<string[]> => readdir(path.join(directory, 'exports'));
+
+    it('for so many days, and says when they go', async () => {
+      const one = keeping({ days: 2, maxBytes: 1e12 });
+      const old = await written(one);
+      now += 86_400_000;
+      const young = await written(one);
+      now += 86_400_000;
+      await one.sweep();
+      expect(told).toEqual([[old.id, 'expired']]);
+      expect(await lying()).toEqual([`${young.id}.tar`]);
+      expect(await one.job(old.id)).toMatchObject({ state: 'done', removedAt: now });
+      expect(await one.file(old.id)).toBeUndefined();
+    });
+
+    it('up to so many bytes: the oldest goes first, and one that is larger alone fails', async () => {
+      const bytes = (await written(keeping({ days: 9, maxBytes: 1e12 }))).file?.bytes as number;
+      await rm(path.join(directory, 'exports'), { recursive: true });
+      const one = keeping({ days: 9, maxBytes: Math.floor(2.5 * bytes) });
+      const jobs: ExportJob[] = [];
+      for (let n = 0; n < 3; n++) {
+        now++;
+        jobs.push(await written(one));
+      }
+      expect(told).toEqual([[jobs[0]?.id, 'room']]);
+      expect((await lying()).toSorted()).toEqual([`${jobs[1]?.id}.tar`, `${jobs[2]?.id}.tar`].toSorted());
+      const small = keeping({ days: 9, maxBytes: bytes - 1 });
+      expect(await written(small)).toMatchObject({
+        state: 'failed',
+        error: expect.stringContaining('all that exports may take') as string,
+      });
+      expect((await lying()).filter((name) => name.endsWith('.part'))).toEqual([]);
+    });
+
+    it('as long as the disk is not full, and begins none that it would fill', async () => {
+      const one = keeping({ days: 9, maxBytes: 1e12 });
+      const first = await written(one);
+      free = 1_000;
+      expect(await written(one)).toMatchObject({ state: 'failed', error: expect.stringContaining('only 1000 are there') as string });
+      expect([told, await lying()]).toEqual([[], [`${first.id}.tar`]]);
+      // With what the first one takes it would do.
+      free = first.leavesTotal * 1_000 + 64 * 1024 * 1024 - 10;
+      const second = await written(one);
+      expect([told, second.state, await lying()]).toEqual([[[first.id, 'room']], 'done', [`${second.id}.tar`]]);
+    });
   });
 
   it('takes up after a restart what was not finished', async () => {
@@ -296,7 +403,7 @@ describe('the exporter', () => {
     const other = exporter(history.store, { id: 'elsewhere', address: 'http://elsewhere' });
     await other.resume();
     await other.idle();
-    await other.cancel(job.id);
+    await expect(other.remove(job.id)).rejects.toThrow(KeptElsewhere);
     const left = await other.job(job.id);
     expect(left?.state).not.toBe('done');
     expect(left).toMatchObject({ keptBy: { id: 'here', address: 'http://here' } });

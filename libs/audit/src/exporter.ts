@@ -10,6 +10,7 @@ import { PartDiffers, readPart, type WrittenPart } from './bundle/part-file.js';
 import { chooseEvidence, evidenceOf, type EvidenceSources, type RootEvidence } from './bundle/root-evidence.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
+import { FinishedExports, type ExportLimits, type FinishedExportsOptions } from './finished-exports.js';
 import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
 import { partitionLog, type LogName } from './log-name.js';
 import type { NoteSigner } from './tlog/index.js';
@@ -34,6 +35,10 @@ export interface ExporterOptions extends EvidenceSources {
   readonly bodies?: RecordBodies;
   /** As `BundleOptions.entriesBytes`. */
   readonly entriesBytes?: number;
+  /** How long and how much of finished bundles is kept; default: everything, for ever. */
+  readonly limits?: ExportLimits;
+  readonly removing?: FinishedExportsOptions['removing'];
+  readonly freeBytes?: FinishedExportsOptions['freeBytes'];
   /** Told of a whole file before it can be had; when this fails, so does the export. */
   readonly releasing?: (job: ExportJob & { readonly file: NonNullable<ExportJob['file']> }) => Promise<void>;
 }
@@ -41,11 +46,23 @@ export interface ExporterOptions extends EvidenceSources {
 /** So many exports may wait; more are refused, since each may be large. */
 export const MAX_WAITING_EXPORTS = 16;
 const SAVE_EVERY_LEAVES = 20_000;
+/** After so many bytes more it is seen whether all exports still fit. */
+const WEIGHED_BYTES = 16 * 1024 * 1024;
 
 export class TooManyExports extends Error {
   override readonly name = 'TooManyExports';
 }
+/** Another process writes it and keeps its file. */
+export class KeptElsewhere extends Error {
+  override readonly name = 'KeptElsewhere';
+  constructor(readonly keptBy: ExportKeeper) {
+    super(`the export is kept at ${keptBy.address}: only that process can cancel or remove it`);
+  }
+}
 class Cancelled extends Error {}
+
+/** About so much a leaf takes: whole with its line, as a hash alone, with its record. */
+const LEAF_BYTES = { whole: 1_000, filtered: 150, bodies: 4_000 };
 
 /** Writes requested exports one after another in the background; jobs and files survive a restart. */
 export class Exporter {
@@ -53,8 +70,21 @@ export class Exporter {
   private readonly cancelled = new Set<string>();
   private working: Promise<void> | undefined;
   private closed = false;
+  /** The one that is being written. */
+  private current: { readonly id: string; readonly done: Promise<void> } | undefined;
+  private readonly finished: FinishedExports;
 
-  constructor(private readonly options: ExporterOptions) {}
+  constructor(private readonly options: ExporterOptions) {
+    this.finished = new FinishedExports({
+      ...options,
+      limits: options.limits ?? { days: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY },
+    });
+  }
+
+  /** Removes finished bundles that are too old or too much. */
+  sweep(): Promise<void> {
+    return this.finished.sweep();
+  }
 
   /** Takes up what this process left unfinished when it ended: those exports go on where they stood. Those of other processes are theirs. */
   async resume(): Promise<void> {
@@ -116,7 +146,7 @@ export class Exporter {
   /** Path of a finished export; undefined while it is not finished, when its file is gone or when another process has it. */
   async file(id: string): Promise<string | undefined> {
     const job = await this.job(id);
-    if (job?.state !== 'done' || job.file === null) return undefined;
+    if (job?.state !== 'done' || job.file === null || job.removedAt !== undefined) return undefined;
     const file = path.join(this.options.directory, job.file.name);
     try {
       return (await stat(file)).size === job.file.bytes ? file : undefined;
@@ -130,12 +160,27 @@ export class Exporter {
     return job.keptBy.id === this.options.keeper.id;
   }
 
-  /** Stops an export that waits or runs here and leaves no file behind; nothing happens to a finished one. */
-  async cancel(id: string): Promise<void> {
+  /**
+   * Drops one that waits, stops one that is being written, removes the file of a finished one: nothing of it stays on the disk. Waits for that
+   * one alone. Undefined: there is none of that id. @throws KeptElsewhere
+   */
+  async remove(id: string): Promise<ExportJob | undefined> {
     const job = await this.job(id);
-    if (job === undefined || !this.keeps(job) || (job.state !== 'queued' && job.state !== 'running')) return;
-    this.cancelled.add(id);
-    await this.working;
+    if (job === undefined) return undefined;
+    if (!this.keeps(job)) throw new KeptElsewhere(job.keptBy);
+    const place = this.waiting.indexOf(id);
+    if (place >= 0) this.waiting.splice(place, 1);
+    if (this.current?.id === id) {
+      this.cancelled.add(id);
+      await this.current.done;
+      this.cancelled.delete(id);
+    }
+    const now = (await this.job(id)) ?? job;
+    if (now.state === 'queued' || now.state === 'running') {
+      await rm(path.join(this.options.directory, `${id}.tar.part`), { force: true });
+      await this.options.store.saveExport({ ...now, state: 'cancelled', finishedAt: this.options.clock.now() });
+    } else if (now.state === 'done' && now.removedAt === undefined) await this.finished.removeFile(now);
+    return this.job(id);
   }
 
   /** Until everything queued is written. */
@@ -177,9 +222,19 @@ export class Exporter {
 
   private async work(): Promise<void> {
     for (let id = this.waiting.shift(); id !== undefined && !this.closed; id = this.waiting.shift()) {
-      const job = await this.job(id);
-      if (job !== undefined) await this.write(job);
+      const done = this.takeUp(id);
+      this.current = { id, done };
+      try {
+        await done;
+      } finally {
+        this.current = undefined;
+      }
     }
+  }
+
+  private async takeUp(id: string): Promise<void> {
+    const job = await this.job(id);
+    if (job?.state === 'queued' || job?.state === 'running') await this.write(job);
   }
 
   private async write(job: ExportJob): Promise<void> {
@@ -199,8 +254,14 @@ export class Exporter {
         const plan = await this.planOf(job);
         const beside = job.beside ?? (await chooseEvidence(this.options, plan.root.size));
         await save({ leavesTotal: plan.leaves, leavesWritten: 0, signed: signedIn(plan), beside });
+        await this.finished.makeRoom(plan.leaves * LEAF_BYTES[job.bodies === true ? 'bodies' : filteredBy(job)] - (begun?.bytes ?? 0));
+        let weighed = 0;
         const evidence = await evidenceOf(this.options, store, this.options.logId, beside);
-        return this.writeFile(part, job, { ...plan, evidence }, begun, async (leavesWritten) => {
+        return this.writeFile(part, job, { ...plan, evidence }, begun, async (leavesWritten, bytes) => {
+          if (bytes - weighed >= WEIGHED_BYTES) {
+            weighed = bytes;
+            await this.finished.fits(bytes);
+          }
           if (this.closed || this.cancelled.has(job.id)) throw new Cancelled();
           if (leavesWritten - now.leavesWritten >= SAVE_EVERY_LEAVES) await save({ leavesWritten });
         });
@@ -210,6 +271,7 @@ export class Exporter {
         await rm(part);
         return attempt();
       });
+      await this.finished.fits(file.bytes);
       await this.options.releasing?.({ ...now, file: { name, ...file } });
       await rename(part, path.join(directory, name));
       await save({ state: 'done', leavesWritten: now.leavesTotal, finishedAt: clock.now(), file: { name, ...file } });
@@ -227,7 +289,7 @@ export class Exporter {
     job: ExportJob,
     { evidence, ...plan }: ExportPlan & { readonly evidence: RootEvidence },
     begun: WrittenPart | undefined,
-    progress: (leaves: number) => Promise<void>,
+    progress: (leaves: number, bytes: number) => Promise<void>,
   ): Promise<WrittenFile> {
     const { store, logId } = this.options;
     const [signer, previousSigner] = typeof this.options.signer === 'function' ? await this.options.signer() : [this.options.signer];
@@ -260,7 +322,7 @@ export class Exporter {
         ...(begun === undefined ? {} : { written: begun.members }),
         ...(job.bodies !== true || this.options.bodies === undefined ? {} : { bodies: this.options.bodies }),
         ...(this.options.entriesBytes === undefined ? {} : { entriesBytes: this.options.entriesBytes }),
-        progress,
+        progress: (leaves) => progress(leaves, bytes),
         write: async (chunk) => {
           digest.update(chunk);
           bytes += chunk.length;
@@ -303,6 +365,8 @@ interface WrittenFile {
   readonly sha256: string;
   readonly manifestSha256: string;
 }
+
+const filteredBy = ({ filter }: ExportJob): 'filtered' | 'whole' => (filter?.kind === 'term' ? 'filtered' : 'whole');
 
 function continuing(range: ExportRange, since: bigint | undefined): ExportRange {
   return since === undefined || range.since !== undefined ? range : { ...range, since };

@@ -61,7 +61,8 @@ export {
   type WitnessReport,
 } from './bundle/verify-bundle.js';
 export { ExportRefused, planExport, writeBundle, type BundleOptions, type ExportPlan, type PlanOptions } from './bundle/write-bundle.js';
-export { Exporter, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
+export { NoRoom, type ExportLimits, type RemovalReason } from './finished-exports.js';
+export { Exporter, KeptElsewhere, MAX_WAITING_EXPORTS, TooManyExports, type ExporterOptions } from './exporter.js';
 export { verifyStore, type LogBaseCheck, type StoreReport, type VerifyStoreOptions } from './verify-store.js';
 export { rebuildTrees, type TreeRebuild } from './rebuild.js';
 export { Tiles } from './tiles/tiles.js';

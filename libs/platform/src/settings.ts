@@ -315,6 +315,22 @@ export const settings = {
     raise: 'Fewer signatures and notes are wanted.',
     lower: 'Records should be covered by a signature sooner.',
   }),
+  exportDays: setting<number, string>({
+    name: 'FABULA_EXPORT_DAYS',
+    default: '14',
+    read: whole(1, 3_650),
+    what: 'So many days a finished audit export lies in the data directory for its download; then it is removed, which the access log tells.',
+    raise: 'Whoever downloads comes later. An export with records then outlives what is pruned or erased meanwhile for longer.',
+    lower: 'Copies of records should not outlive what is pruned.',
+  }),
+  exportsMaxMb: setting<number, string>({
+    name: 'FABULA_EXPORTS_MAX_MB',
+    default: '20480',
+    read: whole(1, 100_000_000),
+    what: 'Most that audit exports may take in the data directory, in MB of a million bytes. The oldest finished ones go first; an export that is larger alone fails.',
+    raise: 'Exports fail, or go before they are downloaded, and the disk is larger.',
+    lower: 'The disk is small. An export is begun only where it is expected to fit.',
+  }),
   auditPolicy: setting<string>({
     name: 'FABULA_AUDIT_POLICY',
     read: text,

@@ -349,6 +349,32 @@ describe('a server with every route', () => {
       expect((await both.rest('GET', `/audit/exports/${id}/download`)).status).toBe(403);
     });
 
+    test('of exports that are removed, by whom, and finds by an outcome only beside something else', async () => {
+      const compliance = await as('compliance');
+      const { id } = (await compliance.rest('POST', '/audit/exports', {})).body as { id: string };
+      await server.node.audit.exporter.idle();
+      const path = `/audit/exports/${id}`;
+      const { file } = (await compliance.rest('GET', path)).body as { file: { sha256: string } };
+      const gone = await compliance.rest('DELETE', path);
+      expect(gone.status).toBe(200);
+      expect(gone.body).toMatchObject({ id, state: 'done', removedAt: expect.any(String) as string });
+      expect((await compliance.rest('GET', `${path}/download`)).status).toBe(404);
+      expect((await compliance.rest('DELETE', `/audit/exports/${randomUUID()}`)).status).toBe(404);
+      const [removed] = (await entries(`&exportId=${id}`)).filter(({ event }) => event === 'sensitive_delete');
+      expect(removed).toMatchObject({ action: 'DELETE /audit/exports/:id', target: { exportId: id, sha256: file.sha256 }, outcome: 'ok' });
+      const { store, exporter } = server.node.audit;
+      const job = await exporter.job(id);
+      if (job === undefined) throw new Error('the job is kept');
+      const other = { ...job, id: randomUUID(), keptBy: { id: 'other', address: 'http://other.test' }, state: 'queued' as const };
+      await store.saveExport(other);
+      const refused = await compliance.rest('DELETE', `/audit/exports/${other.id}`);
+      expect([refused.status, refused.body]).toMatchObject([409, { code: 'CONFLICT', address: 'http://other.test' }]);
+      expect((await compliance.rest('GET', '/audit/access?outcome=FORBIDDEN')).status).toBe(400);
+      expect((await compliance.rest('GET', '/audit/access?outcome=CONFLICT&event=sensitive_delete')).body).toMatchObject({
+        entries: [{ target: { exportId: other.id } }],
+      });
+    });
+
     test('of exports with bodies, which nobody but compliance alone is given', async () => {
       for (const roles of [
         ['admin'],

@@ -71,6 +71,7 @@ interface AuditServiceOptions {
 const LOOK_AGAIN_MS = 30_000;
 const LOOKS_AN_HOUR = 120;
 const RESUME_AGAIN_MS = 2_000;
+const SWEEP_EXPORTS_MS = 3_600_000;
 /** A record of an unknown envelope may be released any moment; asking costs one query. */
 const LOOK_FOR_RELEASE_MS = 2_000;
 
@@ -168,6 +169,18 @@ export class AuditService {
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),
       keeper: { id: await openNodeId(config.dataDir), address },
+      limits: { days: config.exportDays, maxBytes: config.exportsMaxMb * 1_000_000 },
+      removing: ({ id, file }, reason) =>
+        accessLog.record({
+          event: 'sensitive_delete',
+          at: systemClock.now(),
+          actor: null,
+          roles: [],
+          action: reason === 'expired' ? 'export expired' : 'export made room',
+          target: file === null ? { exportId: id } : handedOver(id, file),
+          outcome: 'ok',
+          correlationId: null,
+        }),
       releasing: ({ id, requestedBy, file }) =>
         accessLog.record({
           event: 'sensitive_export',
@@ -273,11 +286,24 @@ export class AuditService {
   private async resumeUntilDone(signal: AbortSignal): Promise<void> {
     while (!signal.aborted)
       try {
-        return await this.exporter.resume();
+        await this.exporter.resume();
+        return await this.sweepExports(signal);
       } catch (error) {
         this.options.logger.warn({ error }, 'unfinished exports could not be looked for; tried again');
         await pause(systemTimers, RESUME_AGAIN_MS, signal);
       }
+  }
+
+  /** What is too old goes, also where nobody orders another. */
+  private async sweepExports(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.exporter.sweep();
+      } catch (error) {
+        this.options.logger.warn({ error: errorText(error) }, 'finished exports could not be looked through; tried again within the hour');
+      }
+      await pause(systemTimers, SWEEP_EXPORTS_MS, signal);
+    }
   }
 
   /** Signs at every interval. Several processes may: a note is kept only once, and never a smaller one. */

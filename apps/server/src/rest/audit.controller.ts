@@ -1,11 +1,12 @@
 import fs from 'node:fs';
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
   ExportRefused,
   formatSearchKey,
+  KeptElsewhere,
   parseLogName,
   parseSearchKey,
   playthroughStream,
@@ -28,6 +29,7 @@ import { checked, text, time } from '../http/input.js';
 import { Recorded, Roles, Separated } from '../http/roles.js';
 import { FabulaNode } from '../node.js';
 import { prunedError } from '../retention/pruned-error.js';
+import { linesWithin } from './entry-lines.js';
 
 const MAX_ENTRIES = 1_000n;
 /** Written without leading zeros, so that one number has one spelling; at most 2^63. */
@@ -110,16 +112,16 @@ export class AuditController {
   }
 
   @Get('logs/:log/entries')
-  @ApiOperation({ summary: 'Exact leaf bytes, one a line; at most 1,000 from `from` up to, not including, `to`' })
+  @ApiOperation({
+    summary:
+      'Exact leaf bytes, one a line; at most 1,000, and about 8 MiB, from `from` up to, not including, `to`: ask on from where it ends',
+  })
   async entries(@Param('log') name: string, @Query() query: unknown, @Res() reply: FastifyReply): Promise<void> {
     const { from, to } = checked(z.strictObject({ from: count.default(0n), to: count.optional() }), query);
     const log = logOf(name);
     const head = (await this.node.audit.store.heads()).find((one) => one.log === log && one.logId === this.node.logId);
     const end = min(to ?? from + MAX_ENTRIES, from + MAX_ENTRIES, head?.size ?? 0n);
-    const lines: Buffer[] = [];
-    if (from < end)
-      for await (const page of this.node.audit.store.leaves(log, from, end))
-        for (const { bytes } of page.leaves) lines.push(bytes, Buffer.from('\n'));
+    const lines = from < end ? await linesWithin(this.node.audit.store.leaves(log, from, end)) : [];
     void reply.type('application/x-ndjson').send(Buffer.concat(lines));
   }
 
@@ -215,6 +217,17 @@ export class AuditController {
     return jobView(await this.job(id));
   }
 
+  @Delete('exports/:id')
+  @Recorded('sensitive_delete')
+  @ApiOperation({ summary: 'Drops an export that waits, stops one that is being written, removes the file of a finished one' })
+  async removeExport(@Param('id') id: string, @Req() request: FastifyRequest): Promise<object> {
+    const { file } = await this.job(id);
+    request.fabula.access.target = file === null ? { exportId: id } : handedOver(id, file);
+    const removed = await refusable(() => this.node.audit.exporter.remove(id));
+    if (removed === undefined) throw new FabulaError('EXPORT_NOT_FOUND');
+    return jobView(removed);
+  }
+
   @Get('exports/:id/download')
   @Separated('admin')
   @Recorded('sensitive_export')
@@ -285,13 +298,14 @@ function logOf(name: string): LogName {
   return log;
 }
 
-function jobView({ ranges, requestedAt, finishedAt, keptBy, ...job }: ExportJob): object {
+function jobView({ ranges, requestedAt, finishedAt, removedAt, keptBy, ...job }: ExportJob): object {
   return {
     ...job,
     keptAt: keptBy.address,
     ranges: ranges.map(plain),
     requestedAt: new Date(requestedAt).toISOString(),
     finishedAt: isoOrNull(finishedAt ?? undefined),
+    removedAt: isoOrNull(removedAt),
   };
 }
 
@@ -306,6 +320,7 @@ async function refusable<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (error instanceof ProofRefused || error instanceof ExportRefused) throw new FabulaError('BAD_INPUT', error.message);
+    if (error instanceof KeptElsewhere) throw new FabulaError('CONFLICT', error.message, { details: { address: error.keptBy.address } });
     if (error instanceof LeavesPruned) throw prunedError(error);
     if (error instanceof TreeBehind) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 2_000 });
     if (error instanceof TooManyExports) throw new FabulaError('OVERLOADED', error.message, { retryAfterMs: 10_000 });

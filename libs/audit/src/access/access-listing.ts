@@ -9,7 +9,7 @@ export interface AccessQuery {
   /** The stream that was looked at, as `playthrough/<id>`. */
   readonly stream?: string | undefined;
   readonly outcome?: string | undefined;
-  /** What became of one export: ordered, finished, handed over. */
+  /** What became of one export: ordered, finished, handed over, removed. */
   readonly exportId?: string | undefined;
   readonly from?: number | undefined;
   readonly to?: number | undefined;
@@ -40,8 +40,8 @@ export async function listAccess(pool: Pool, query: AccessQuery): Promise<Access
   where((id) => `correlation_id = ${id}`, query.correlationId);
   where((stream) => `stream = ${stream}`, query.stream);
   where((event) => `fabula.access_event(leaf) = ${event}`, query.event);
-  // Beside the event, which an index knows.
-  if (query.exportId !== undefined) wheres.push("fabula.access_event(leaf) = 'sensitive_export'");
+  // Beside the events, which an index knows.
+  if (query.exportId !== undefined) wheres.push("fabula.access_event(leaf) in ('sensitive_export', 'sensitive_delete')");
   where((id) => `convert_from(leaf, 'UTF8')::jsonb -> 'target' ->> 'exportId' = ${id}`, query.exportId);
   where((outcome) => `convert_from(leaf, 'UTF8')::jsonb ->> 'outcome' = ${outcome}`, query.outcome);
   where((from) => `time >= ${from}`, query.from);
