@@ -59,6 +59,16 @@ describe('the exporter', () => {
     return one;
   };
 
+  it('takes everything without a tree whose first note the root tree does not name yet', async () => {
+    const note = (await history.store.latestNote('p0', history.logId))!;
+    history.store.keptNotes.push({ ...note, log: 'access', rootIndex: 10_000n });
+    const one = exporter();
+    const { id, ranges } = await one.request('everything', 'actor-1');
+    expect(ranges.map(({ log }) => log)).toEqual(['p0', 'p1', 'root']);
+    await one.idle();
+    expect(await one.job(id)).toMatchObject({ state: 'done' });
+  });
+
   it('writes what was asked for into a file that verifies, and says how far it is', async () => {
     const one = exporter();
     const job = await one.request('everything', 'actor-1');

@@ -9,6 +9,7 @@ import type { RecordBodies } from './bundle/bodies.js';
 import { PartDiffers, readPart, type WrittenPart } from './bundle/part-file.js';
 import { chooseEvidence, evidenceOf, type EvidenceSources, type RootEvidence } from './bundle/root-evidence.js';
 import { verifyBundle } from './bundle/verify-bundle.js';
+import { newestInRoot } from './bundle/plan-export.js';
 import { ExportRefused, planExport, writeBundle, type ExportPlan } from './bundle/write-bundle.js';
 import { FinishedExports, type ExportLimits, type FinishedExportsOptions } from './finished-exports.js';
 import type { ExportJob, ExportKeeper, ExportRange, ExportWish } from './export-job.js';
@@ -202,16 +203,19 @@ export class Exporter {
     return new Map(signed.map(({ log, size }) => [log, BigInt(size)]));
   }
 
+  /** Trees that the root tree's newest note names: one whose first note has just been kept stands there a moment later. */
   private async everything(filtered: boolean): Promise<ExportRange[]> {
     const { store, logId, partitions } = this.options;
+    const root = await store.latestNote('root', logId);
+    const named = async (log: LogName): Promise<boolean> =>
+      root !== undefined && (await newestInRoot(store, logId, log, root.size)) !== undefined;
     const ranges: ExportRange[] = [];
     const bases = await store.bases(logId);
     for (let partition = 0; partition < partitions; partition++) {
       const log = partitionLog(partition);
-      if ((await store.latestNote(log, logId)) !== undefined)
-        ranges.push({ log, from: bases.find((base) => base.log === log)?.size ?? 0n });
+      if (await named(log)) ranges.push({ log, from: bases.find((base) => base.log === log)?.size ?? 0n });
     }
-    if (!filtered && (await store.latestNote('access', logId)) !== undefined) ranges.push({ log: 'access', from: 0n });
+    if (!filtered && (await named('access'))) ranges.push({ log: 'access', from: 0n });
     return [...ranges, { log: 'root', from: 0n }];
   }
 
