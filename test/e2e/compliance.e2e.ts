@@ -74,6 +74,7 @@ describe('what two persons decide', () => {
     ];
     const correlation = randomUUID();
     const subject = 'r-aaaaaaaaaaaaaaaaaaaaaaaaaa';
+    await database.pool.query(`insert into fabula_keys.subjects (blind_index, pseudonym) values (sha256('somebody'), $1)`, [subject]);
     // What is proposed stands in the log for ever: a name must not get there in place of a pseudonym.
     await expect(post(dora, '/actions', erasure('anna@example.org'))).rejects.toThrow('400 BAD_INPUT');
     await expect(post(dora, '/holds', { scope: { kind: 'subject', id: 'anna@example.org' }, matter: 'case 12' })).rejects.toThrow(

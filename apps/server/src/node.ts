@@ -107,7 +107,7 @@ export class FabulaNode {
     this.stories = new StoryCatalogue(this);
     this.compliance = new Compliance(this);
     this.database = new DatabaseProbe(this.compliance.clocks);
-    this.compliance.register(eraseWork(privacy));
+    this.compliance.register(eraseWork(privacy, (pseudonym) => this.compliance.reads.plays(pseudonym)));
     this.compliance.register(rotateKekWork(privacy));
     this.compliance.register(audit.keys.rotateWork());
     this.retention = retentionOf(this);

@@ -83,6 +83,16 @@ export class ComplianceReads {
     });
   }
 
+  /** Whether a playthrough of that pseudonym is known. */
+  async plays(subject: string): Promise<boolean> {
+    const { rows } = await this.live.query<{ plays: boolean }>(
+      'compliance_plays',
+      (schema) => `select exists (select from ${schema}.playthroughs where reader = $1) as plays`,
+      [subject],
+    );
+    return rows[0]?.plays === true;
+  }
+
   /**
    * Which of these holds touch a subject: it has that playthrough, or a playthrough of that story; or a playthrough was parked before it had a
    * row, of which nobody knows whose it is and of which story.

@@ -2,7 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { Action, ActionKind, ComplianceState, OpenAction } from '#lib/compliance';
 import { errorText, FabulaError, pause, type Clock, type Logger, type Timers } from '#lib/platform';
 import type { ComplianceReads } from '#lib/projections';
-import type { ActionWork } from './action-work.js';
+import { Hindered, type ActionWork, type Proceed } from './action-work.js';
 import { actionOf, type ComplianceService } from './compliance-service.js';
 import { WorkLedger } from './work-ledger.js';
 
@@ -35,7 +35,7 @@ const BACKOFF_MS = [1_000, 300_000] as const;
  * idempotent, so that a process that dies anywhere, or loses its lock unawares, leaves nothing half done and nothing done twice:
  *
  * 1. `begin` is decided on the stream: refused while a hold stands against it or when one was placed since holds were judged;
- * 2. the work is done;
+ * 2. the work is done; between its steps it asks whether a hold came meanwhile, and stops where it still can;
  * 3. `carriedOut` is recorded. Dead between 2 and 3: the next one does 2 again, which changes nothing, and records it.
  */
 export class ComplianceExecutor {
@@ -129,6 +129,8 @@ export class ComplianceExecutor {
       await this.ledger.forget(open.id);
     } catch (error) {
       if (signal.aborted) return;
+      // No failure: the next look asks again.
+      if (error instanceof Hindered) return;
       const attempts = await this.ledger.failed(open.id, errorText(error), clock.now(), backoffMs);
       alarm(`action ${open.id} (${open.kind}) could not be carried out, try ${attempts}: ${errorText(error)}`);
     }
@@ -140,6 +142,7 @@ export class ComplianceExecutor {
     const action = row === undefined ? null : actionOf(row);
     const work = works.get(open.kind);
     if (action === null || work === undefined) return;
+    let judged: number | undefined;
     if (open.stage === 'approved') {
       if ((await hindrance(action, state)) !== null) return;
       try {
@@ -149,8 +152,16 @@ export class ComplianceExecutor {
         if (refusedBy(error, 'HELD', 'CONFLICT', 'ACTION_NOT_FOUND')) return;
         throw error;
       }
+      judged = state.placed;
     }
-    const result = await work.carryOut(action, signal);
+    const proceed: Proceed = async () => {
+      const now = await reads.state();
+      if (now === null || now.placed === judged) return;
+      const why = await hindrance(action, now);
+      if (why !== null) throw new Hindered(why);
+      judged = now.placed;
+    };
+    const result = await work.carryOut(action, signal, proceed);
     await service.bySystem({ type: 'carriedOut', id: open.id, result }, open.id);
   }
 }

@@ -18,6 +18,7 @@ import type { LogId } from '#lib/log';
 import { FabulaError, isErrorCode, systemIds, type UserRole } from '#lib/platform';
 import { encodePosition, type ComplianceActionRow, type ComplianceReads, type PositionWaiter } from '#lib/projections';
 import type { Caller, Origin } from '../http/auth.js';
+import { beforeItsEffect } from '../http/database-outage.js';
 import { BreakGlass } from './break-glass.js';
 
 export const STAFF = ['dpo', 'admin', 'compliance', 'operator'] as const satisfies readonly UserRole[];
@@ -32,7 +33,9 @@ interface ServiceHost {
   readonly now: () => number;
   readonly alarm: (message: string) => void;
   /** Why such an action cannot be carried out whoever approves it; null: it can. */
-  refusal(asked: Asked): Promise<string | null>;
+  refusal(asked: Asked): Promise<string | FabulaError | null>;
+  /** Whether the person behind that pseudonym was forgotten: a token may stand for it here a moment longer. */
+  forgotten(actor: string): Promise<boolean>;
   execute(request: CommandRequest): Promise<CommandOutcome>;
 }
 
@@ -68,8 +71,7 @@ export class ComplianceService {
     const id = derivedId('a', asking.caller.actor, commandId);
     const refusal = await this.host.refusal(asked);
     // Sent again, it may meet what came of it: that is no reason to refuse what was taken.
-    if (refusal !== null && (await this.host.reads.action(id)).value === undefined)
-      throw new FabulaError('BAD_INPUT', refusal, { details: { field: 'action' } });
+    if (refusal !== null && (await this.host.reads.action(id)).value === undefined) throw refused(refusal);
     const action = { ...asked, id } as Action;
     const expiresAt = this.host.now() + minutes * MINUTE;
     // Not the time it ends, which another try would reckon anew.
@@ -78,7 +80,14 @@ export class ComplianceService {
   }
 
   async approve(asking: Asking, id: string): Promise<Done> {
-    return this.byPerson(asking, await this.approversOf(id), id, commandIdOf(asking), { type: 'approve', id });
+    const may = await this.approversOf(id);
+    actingAs(asking.caller, may);
+    const { value } = await this.host.reads.action(id);
+    const action = value?.stage === 'proposed' ? actionOf(value) : null;
+    // What nothing can carry out any more, or never could, nobody has to answer for.
+    const refusal = action === null ? null : await this.host.refusal(action);
+    if (refusal !== null) throw refused(refusal);
+    return this.byPerson(asking, may, id, commandIdOf(asking), { type: 'approve', id });
   }
   async refuse(asking: Asking, id: string, reason: string): Promise<Done> {
     return this.byPerson(asking, await this.approversOf(id), id, commandIdOf(asking), { type: 'refuse', id, reason });
@@ -177,6 +186,11 @@ export class ComplianceService {
     digest: Json = { ...command } as Json,
     causationId: string | null = null,
   ): Promise<{ readonly done: Done; readonly state: ComplianceState }> {
+    if (actor.role !== 'system' && (await beforeItsEffect(this.host.forgotten(actor.id))))
+      throw new FabulaError(
+        'UNAUTHENTICATED',
+        'Who this token stood for was forgotten; it stands for somebody new from the next request on.',
+      );
     const outcome = await this.host.execute({
       stream: COMPLIANCE_STREAM,
       commandId,
@@ -204,6 +218,9 @@ function actingAs({ actor, roles }: Caller, may: readonly Role[]): Actor {
   if (role === undefined) throw new FabulaError('FORBIDDEN', `This needs the role ${may.join(' or ')}.`, { details: { role: may[0] } });
   return { id: actor, role };
 }
+
+const refused = (refusal: string | FabulaError): FabulaError =>
+  typeof refusal === 'string' ? new FabulaError('BAD_INPUT', refusal, { details: { field: 'action' } }) : refusal;
 
 const commandIdOf = ({ commandId }: Asking): string => `c:${(commandId ?? systemIds.uuid()).toLowerCase()}`;
 

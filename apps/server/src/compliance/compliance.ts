@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import { COMPLIANCE_STREAM, type Action, type ActionKind, type Asked } from '#lib/compliance';
 import type { CommandOutcome, CommandRequest } from '#lib/engine';
 import type { EventLog, LogId } from '#lib/log';
-import { systemClock, systemTimers, type Logger } from '#lib/platform';
+import { systemClock, systemTimers, type FabulaError, type Logger } from '#lib/platform';
 import { ComplianceReads, type ComplianceActionRow, type PositionWaiter, type ReadModels } from '#lib/projections';
 import type { NodeMetrics } from '../metrics.js';
 import type { ActionWork } from './action-work.js';
@@ -22,6 +22,7 @@ export interface ComplianceHost {
   readonly waiter: PositionWaiter;
   readonly logger: Logger;
   readonly metrics: NodeMetrics;
+  readonly privacy: { forgotten(pseudonym: string): Promise<boolean> };
   execute(request: CommandRequest): Promise<CommandOutcome>;
 }
 
@@ -29,7 +30,7 @@ export interface ComplianceHost {
 export type ActionView = Omit<ComplianceActionRow, 'action' | 'result'> & {
   readonly action: Action | null;
   readonly result: unknown;
-  /** Why an approved one has not begun; null: nothing stands in its way. */
+  /** Why an approved one has not begun, or a pruning has stopped; null: nothing stands in its way. */
   readonly blocked: string | null;
   readonly failed: FailedTries | null;
 };
@@ -52,14 +53,15 @@ export class Compliance {
     };
     this.clocks = new ClockCheck(pool, systemClock, alarm);
     this.reads = new ComplianceReads(host.reads.live);
-    const refusal = async (asked: Asked): Promise<string | null> => {
+    const refusal = async (asked: Asked): Promise<string | FabulaError | null> => {
       // Released with its approval: nothing has to be carried out.
       if (asked.kind === 'release-hold') return null;
       const work = this.works.get(asked.kind);
       return work === undefined ? `nothing here carries out ${asked.kind}` : ((await work.refuses?.(asked)) ?? null);
     };
     const execute = (request: CommandRequest): Promise<CommandOutcome> => host.execute(request);
-    this.service = new ComplianceService({ logId, waiter, reads: this.reads, now: systemClock.now, alarm, execute, refusal });
+    const forgotten = (actor: string): Promise<boolean> => host.privacy.forgotten(actor);
+    this.service = new ComplianceService({ logId, waiter, reads: this.reads, now: systemClock.now, alarm, execute, refusal, forgotten });
     this.breakGlass = this.service.breakGlass;
     this.ledger = new WorkLedger(pool);
     this.executor = new ComplianceExecutor({
@@ -108,7 +110,9 @@ export class Compliance {
     return Promise.all(
       rows.map(async (row) => {
         const action = actionOf(row);
-        const asked = row.stage === 'approved' && action !== null && state !== null;
+        // One that prunes stops between its steps for a hold that came meanwhile.
+        const waits = row.stage === 'approved' || (row.stage === 'begun' && row.kind === 'prune');
+        const asked = waits && action !== null && state !== null;
         const blocked = asked ? await hindrance(this.hindranceHost, action, state) : null;
         const result: unknown = row.result === null ? null : JSON.parse(row.result);
         return { ...row, action, result, blocked, failed: failed.get(row.id) ?? null };

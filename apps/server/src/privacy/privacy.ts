@@ -109,6 +109,27 @@ export class Privacy {
     if (this.pool !== this.options.pool) await this.pool.end();
   }
 
+  /** What the keys' database knows of a pseudonym. `begun`: a key of it was destroyed. */
+  async standing(pseudonym: string): Promise<{ readonly known: boolean; readonly begun: boolean; readonly forgotten: boolean }> {
+    const { rows } = await this.pool.query<{ linked: boolean; keyed: boolean; begun: boolean; forgotten: boolean }>(
+      `select exists (select from fabula_keys.subjects where pseudonym = $1) as linked,
+         exists (select from fabula_keys.subject_keys where subject = $1) as keyed,
+         exists (select from fabula_keys.subject_keys where subject = $1 and destroyed_at is not null) as begun,
+         exists (select from fabula_keys.forgotten where subject = $1) as forgotten`,
+      [pseudonym],
+    );
+    const { linked = false, keyed = false, begun = false, forgotten = false } = rows[0] ?? {};
+    // While servers of an earlier release run, links and keys may lie where they keep them.
+    return { known: linked || keyed || forgotten || this.legacy.open, begun, forgotten };
+  }
+
+  /** Asks the database, not this process's memory, and brings that in step. */
+  async forgotten(pseudonym: string): Promise<boolean> {
+    const { forgotten } = await this.standing(pseudonym);
+    if (forgotten) this.drop(pseudonym);
+    return forgotten;
+  }
+
   /** Why nobody can be forgotten now; null: somebody can. */
   hindrance(): string | null {
     return this.legacy.open ? 'servers of an earlier release still run: they hear of no erasure' : null;

@@ -52,7 +52,7 @@ export async function expiredLeaves(
   const limit = await signedBlocks(store, logId, log);
   const { rows: stays } = await pool.query<{ leaf_index: string }>(
     `select leaf.leaf_index from fabula.audit_leaves leaf where leaf.log = $1 and leaf.log >= 0 and leaf.time > $2 and ${ofClass({ streams })}
-     order by leaf.time, leaf.leaf_index limit 1`,
+     order by leaf.leaf_index limit 1`,
     [partition, now - keepDays * DAY_MS],
   );
   const first = stays[0] === undefined ? limit : BigInt(stays[0].leaf_index);
@@ -92,14 +92,18 @@ export async function holdsOnLeaves(
   return holds.filter((_, i) => touched.has(i));
 }
 
+/** Of a playthrough that was parked before it had a row nobody knows whose it is, nor of which story: its leaves stay for every such hold. */
 function held(schema: string, rule: Pick<RetentionRule, 'streams'>): string {
   const leaves = `select from fabula.audit_leaves leaf join unnest($3::int[], $4::bigint[]) b(log, before)
       on leaf.log = b.log and leaf.log_offset < b.before where ${ofClass(rule)}`;
   const own = (which: string): string =>
     `exists (select from ${schema}.playthroughs t where ${which} and exists (${leaves} and leaf.stream = 'playthrough/' || t.id))`;
+  const unknown = `exists (select from ${schema}.parked p where p.stream like 'playthrough/%' and exists (${leaves} and leaf.stream = p.stream)
+      and not exists (select from ${schema}.playthroughs t where 'playthrough/' || t.id = p.stream))`;
   return `select h.n from unnest($1::text[], $2::text[]) with ordinality h(kind, id, n)
     where (h.kind = 'everything' and exists (${leaves}))
       or (h.kind = 'subject' and (exists (${leaves} and leaf.actor = h.id) or ${own('t.reader = h.id')}))
       or (h.kind = 'playthrough' and exists (${leaves} and leaf.stream = 'playthrough/' || h.id))
-      or (h.kind = 'story' and (exists (${leaves} and leaf.stream = 'story/' || h.id) or ${own('t.story_id = h.id')}))`;
+      or (h.kind = 'story' and (exists (${leaves} and leaf.stream = 'story/' || h.id) or ${own('t.story_id = h.id')}))
+      or (h.kind in ('story', 'subject') and ${unknown})`;
 }

@@ -24,6 +24,7 @@ import { describeWithKafka, kafkaBrokers, uniqueTopic } from '../../../../test/s
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { verified } from '../../../../test/support/verification.js';
 import { runMigrations } from '../../../../migrations/index.js';
+import { Hindered, type Proceed } from '../compliance/action-work.js';
 import { LogPruning, type LogPruningHost } from './log-pruning.js';
 import type { RetentionRule } from './retention-policy.js';
 
@@ -99,8 +100,8 @@ const actionOf = ({ id }: World, offset = OFFSET): PruneAction => ({
   what: 'log',
   before: [{ partition: 0, offset }],
 });
-const prune = (pruning: LogPruning, world: World, offset?: number): Promise<unknown> =>
-  pruning.prune(actionOf(world, offset), new AbortController().signal);
+const prune = (pruning: LogPruning, world: World, offset?: number, proceed: Proceed = () => Promise.resolve()): Promise<unknown> =>
+  pruning.prune(actionOf(world, offset), new AbortController().signal, proceed);
 const options = ({ log }: World) => ({ databaseUrl: database.url, log, clock: systemClock, timers: systemTimers });
 
 /** A killed process's sessions end a moment after it. */
@@ -230,6 +231,22 @@ describe('a pruning of the log', () => {
     const unsigned = { ...hostOf(world, pool), record: () => Promise.reject(new Error('the log is down')) };
     await expect(prune(new LogPruning(unsigned), world)).rejects.toThrow('the log is down');
     expect([await world.log.begin(0), await currentBases(pool, world.logId)]).toEqual([0, []]);
+  });
+
+  it('stops for a hold that came meanwhile at any step before the base is switched, and ends what was switched', async () => {
+    for (const asked of [1, 2]) {
+      const world = await begun();
+      let left = asked;
+      const hold: Proceed = () => (--left <= 0 ? Promise.reject(new Hindered('hold h-1 came')) : Promise.resolve());
+      await expect(prune(new LogPruning(hostOf(world, database.pool)), world, OFFSET, hold)).rejects.toThrow(Hindered);
+      expect([await world.log.begin(0), await currentBases(database.pool, world.logId), world.taken.length]).toEqual([0, [], asked - 1]);
+      const broken = new LogPruning(hostOf(world, database.pool));
+      broken.at = (step) => (step === 'forget' ? Promise.reject(new Error('killed')) : Promise.resolve());
+      await expect(once(() => prune(broken, world))).rejects.toThrow('killed');
+      expect([await world.log.begin(0), (await currentBases(database.pool, world.logId)).length]).toEqual([0, 1]);
+      await once(() => prune(new LogPruning(hostOf(world, database.pool)), world, OFFSET, hold));
+      expect(await world.log.begin(0)).toBe(OFFSET);
+    }
   });
 
   it('forgets again what brokers that failed brought back, but not when its base was changed', async () => {

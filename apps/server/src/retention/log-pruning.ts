@@ -17,6 +17,7 @@ import {
   type LogBase,
 } from '#lib/projections';
 import type { Pool } from 'pg';
+import type { Proceed } from '../compliance/action-work.js';
 import { holdsOnRecords, logObstacle, missingRight, type LogObstacleHost } from './log-obstacles.js';
 import type { RetentionRule } from './retention-policy.js';
 
@@ -54,7 +55,8 @@ export interface LogReport {
 
 /**
  * Forgets records of the log whose time is over, once what they led to is kept, recorded and signed. The order is what makes it safe: nothing is
- * forgotten before a base that holds all of it is what every fold begins with. Killed anywhere, it goes on where it ended.
+ * forgotten before a base that holds all of it is what every fold begins with. Killed anywhere, it goes on where it ended. The point of no return
+ * of a partition is `switch`: a hold that comes before it stops everything, one that comes later is too late for that partition.
  */
 export class LogPruning {
   /** Told of every step before it is done; for tests. */
@@ -76,9 +78,13 @@ export class LogPruning {
     return null;
   }
 
-  async prune(action: PruneAction, signal: AbortSignal): Promise<readonly { readonly partition: number; readonly offset: number }[]> {
+  async prune(
+    action: PruneAction,
+    signal: AbortSignal,
+    proceed: Proceed,
+  ): Promise<readonly { readonly partition: number; readonly offset: number }[]> {
     return this.host.patient(async (pool) => {
-      for (const place of action.before) await this.pruneOne(pool, action, place, signal);
+      for (const place of action.before) await this.pruneOne(pool, action, place, signal, proceed);
       return action.before;
     });
   }
@@ -88,6 +94,7 @@ export class LogPruning {
     { id, retention }: PruneAction,
     place: PruneAction['before'][number],
     signal: AbortSignal,
+    proceed: Proceed,
   ): Promise<void> {
     const { host } = this;
     const { log, logId } = host;
@@ -97,6 +104,7 @@ export class LogPruning {
     let recorded: { readonly base: LogBase; readonly digest: string } | undefined;
     if (known === undefined || known.offset < offset) {
       await this.at('check');
+      await proceed();
       const right = await missingRight(pool);
       if (right !== null) throw new Error(right);
       const obstacle = await logObstacle(host, place, await host.rules(), retention, systemClock.now());
@@ -110,6 +118,8 @@ export class LogPruning {
         aloneWithReadModels(pool, async () => {
           if (recorded !== undefined) {
             await this.at('switch');
+            // For the last time: folding and signing may have taken long.
+            await proceed();
             await switchBase(pool, recorded.base, recorded.digest);
           }
           await this.forgotten(pool, place, signal);

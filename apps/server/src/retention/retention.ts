@@ -5,7 +5,7 @@ import type { EventLog, LogId } from '#lib/log';
 import { errorText, systemClock, type Logger } from '#lib/platform';
 import { withOwnPool, type ComplianceReads, type ReadModels } from '#lib/projections';
 import type { AuditService } from '../audit/audit-service.js';
-import type { ActionWork } from '../compliance/action-work.js';
+import type { ActionWork, Proceed } from '../compliance/action-work.js';
 import { actionOf } from '../compliance/compliance-service.js';
 import type { Compliance } from '../compliance/compliance.js';
 import { DAY_MS, expiredLeaves, holdsOnLeaves, oldestLeaf, type ExpiredLeaves } from './leaf-classes.js';
@@ -123,13 +123,13 @@ export class Retention {
     kind: 'prune',
     refuses: (asked) => this.refusesPrune(asked),
     blockedBy: (action, narrower) => this.blocked(action, narrower),
-    carryOut: async (action, signal) => {
+    carryOut: async (action, signal, proceed) => {
       const { retention, what } = action;
       // Proposed by an earlier version, or past the refusal: it must not look as if it had been done.
       const refused = await this.refusesPrune(action);
       if (refused !== null) throw new Error(refused);
-      if (what === 'log') return { retention, what, pruned: await this.log.prune(action, signal) };
-      const pruned = await this.host.alone(() => this.prune(action, signal), signal);
+      if (what === 'log') return { retention, what, pruned: await this.log.prune(action, signal, proceed) };
+      const pruned = await this.host.alone(() => this.prune(action, signal, proceed), signal);
       return {
         ...{ retention, what },
         pruned: pruned.map(({ log, below, leaves }) => ({ log, below: String(below), leaves })),
@@ -176,7 +176,7 @@ export class Retention {
     return rows[0];
   }
 
-  private async prune({ id, retention, before }: PruneAction, signal: AbortSignal): Promise<readonly LeafPruned[]> {
+  private async prune({ id, retention, before }: PruneAction, signal: AbortSignal, proceed: Proceed): Promise<readonly LeafPruned[]> {
     const { store, logId } = this.host;
     const rule = (await this.rules()).find(({ name }) => name === retention);
     const days = rule?.keepDays ?? null;
@@ -189,6 +189,7 @@ export class Retention {
         await pruneLeaves({
           ...{ store, logId, log: partitionLog(partition), retention, ofClass, action: id, signal, beforeOffset: offset },
           expired: ({ time }) => time <= cutoff,
+          proceed,
         }),
       );
     return pruned;

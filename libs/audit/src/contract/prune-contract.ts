@@ -155,6 +155,15 @@ export function describePruning(name: string, create: () => Promise<AuditStore>)
       expect((await verified()).findings).toEqual([]);
     });
 
+    it('stops between two steps when it is told to, and goes on from there', async () => {
+      let steps = 0;
+      const proceed = (): Promise<void> => (++steps === 2 ? Promise.reject(new Error('a hold came')) : Promise.resolve());
+      await expect(pruneLeaves(pruning({ proceed }))).rejects.toThrow('a hold came');
+      expect(await history.store.pruned(history.logId)).toMatchObject([{ below: 512n }]);
+      expect((await verified()).findings).toEqual([]);
+      expect(await pruneLeaves(pruning({ proceed }))).toMatchObject({ below: 768n });
+    });
+
     it('begins again at its base when it is rebuilt', async () => {
       await pruneLeaves(pruning());
       const [head, leaves] = [await history.store.open('p0', history.logId), lines(await leavesOf(history.store))];

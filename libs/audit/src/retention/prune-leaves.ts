@@ -21,6 +21,8 @@ export interface LeafPruning {
   /** The action that it is done for. */
   readonly action: string;
   readonly signal?: AbortSignal;
+  /** Asked before each step: it throws when no more may go. */
+  readonly proceed?: () => Promise<void>;
 }
 
 export interface LeafPruned {
@@ -38,7 +40,7 @@ const STEP = PRUNE_BLOCK * 2n;
  * Prunes the leaves of one class from the beginning of a tree: whole blocks of 256, as far as all leaves of the class in them are expired, are
  * before that offset, are signed in the root tree and have their terms kept. Bytes go; every hash stays, so roots, notes and proofs are as they were. Before bytes go
  * they are compared with the tree's hashes: what was tampered with is evidence. Broken off anywhere, it goes on where it ended.
- * @throws AuditStopped when what is stored contradicts itself; the signal's reason
+ * @throws AuditStopped when what is stored contradicts itself; the signal's reason; what `proceed` throws
  */
 export async function pruneLeaves(pruning: LeafPruning): Promise<LeafPruned> {
   const { store, logId, log, retention, signal } = pruning;
@@ -47,6 +49,7 @@ export async function pruneLeaves(pruning: LeafPruning): Promise<LeafPruned> {
   let [below, leaves] = [known?.below ?? 0n, known?.leaves ?? 0];
   while (below < limit) {
     signal?.throwIfAborted();
+    await pruning.proceed?.();
     const step = await nextStep(pruning, below, least(below + STEP, limit), leaves);
     if (step === undefined) break;
     ({ below, leaves } = step);
