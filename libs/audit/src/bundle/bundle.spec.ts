@@ -90,6 +90,12 @@ describe('an export bundle', () => {
     expect((await verify(Buffer.concat([one, Buffer.alloc(512)]))).exitCode).toBe(EXIT_CODES.MALFORMED);
   });
 
+  it('is malformed where a name is no text, which would be longer written again', async () => {
+    const spoilt = Buffer.from(bundle);
+    spoilt.fill(0x80, 0, 60);
+    expect((await verify(spoilt)).findings).toMatchObject([{ kind: 'MALFORMED', where: { byte: 0 } }]);
+  });
+
   it('names the leaf in which any one byte was changed, and where it stands', async () => {
     const small = audited(43, { partitions: 1 });
     await small.round(2);

@@ -71,7 +71,9 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     const end = header.indexOf(0);
     const name = header.subarray(0, Math.min(end < 0 ? 100 : end, 100)).toString('utf8');
     const size = Number.parseInt(header.toString('latin1', 124, 135), 8);
-    if (!Number.isSafeInteger(size) || !tarHeader(name, size).equals(header)) throw new MalformedTar('not a member header', at);
+    // Bytes that are no text become longer ones.
+    const fits = Number.isSafeInteger(size) && Buffer.byteLength(name) <= 100;
+    if (!fits || !tarHeader(name, size).equals(header)) throw new MalformedTar('not a member header', at);
     let left = size;
     yield {
       name,
