@@ -121,6 +121,7 @@ describe('A fault proxy', () => {
     const late = await connect();
     const lateAnswer = Promise.race([ask(late, 'y'), once(late, 'error')]);
     expect(await Promise.race([...ends, lateAnswer, new Promise((resolve) => setTimeout(() => resolve('nothing'), 50))])).toBe('nothing');
+    await until(() => proxy.counts.halfOpen === 17);
     expect(server.arrived).toEqual([]);
     proxy.end();
     const said = await Promise.all(ends);
