@@ -169,7 +169,7 @@ export const errorCatalogue = {
     false,
     'Nobody has this pseudonym',
     'No link to a person, no key and no playthrough has it, and nobody of that pseudonym was forgotten: most likely it was mistyped.',
-    'Look the pseudonym up by issuer and subject: `fabula subject lookup`.',
+    'Look the pseudonym up: `POST /admin/compliance/subjects/lookup`.',
   ),
   CLOCK_WRONG: entry(
     503,
