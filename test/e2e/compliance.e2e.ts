@@ -60,6 +60,13 @@ describe('what two persons decide', () => {
     const { body } = await (await as('cleo', 'compliance')).rest('GET', `${BASE}/events?first=100`);
     return (body as Page<Event>).edges.map(({ node }) => node);
   };
+  /** There is a person behind that pseudonym. */
+  const somebody = async (pseudonym: string): Promise<string> => {
+    await database.pool.query(`insert into fabula_keys.subjects (blind_index, pseudonym) values (sha256($1::text::bytea), $1)`, [
+      pseudonym,
+    ]);
+    return pseudonym;
+  };
   const erasure = (subject: string): object => ({
     action: { kind: 'erase', subject, legalBasis: 'GDPR 17(1)(b)' },
     reason: 'request 815',
@@ -73,8 +80,7 @@ describe('what two persons decide', () => {
       await as('cleo', 'compliance'),
     ];
     const correlation = randomUUID();
-    const subject = 'r-aaaaaaaaaaaaaaaaaaaaaaaaaa';
-    await database.pool.query(`insert into fabula_keys.subjects (blind_index, pseudonym) values (sha256('somebody'), $1)`, [subject]);
+    const subject = await somebody('r-aaaaaaaaaaaaaaaaaaaaaaaaaa');
     // What is proposed stands in the log for ever: a name must not get there in place of a pseudonym.
     await expect(post(dora, '/actions', erasure('anna@example.org'))).rejects.toThrow('400 BAD_INPUT');
     await expect(post(dora, '/holds', { scope: { kind: 'subject', id: 'anna@example.org' }, matter: 'case 12' })).rejects.toThrow(
@@ -123,7 +129,7 @@ describe('what two persons decide', () => {
 
   test('an erasure that was approved is carried out once, although the server is killed as soon as it is', async () => {
     const id = await (async () => {
-      const proposed = await post(await as('dora', 'dpo'), '/actions', erasure('r-bbbbbbbbbbbbbbbbbbbbbbbbbb'));
+      const proposed = await post(await as('dora', 'dpo'), '/actions', erasure(await somebody('r-bbbbbbbbbbbbbbbbbbbbbbbbbb')));
       await post(await as('ada', 'admin'), `/actions/${proposed.id}/approve`);
       return proposed.id;
     })();
