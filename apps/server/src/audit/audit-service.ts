@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Pool } from 'pg';
 import {
@@ -19,8 +18,9 @@ import {
   type PartitionAudit,
 } from '#lib/audit';
 import type { EventLog, LogId, Releases } from '#lib/log';
-import { createPool, errorCode, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
+import { createPool, errorText, pause, systemClock, systemIds, systemTimers, type Config, type Logger } from '#lib/platform';
 import { openNodeId } from '../node-id.js';
+import { holdsTogether, verifierFile } from './bundle-verifier.js';
 import { AuditKeys } from './audit-keys.js';
 import { AuditMaintenance } from './audit-maintenance.js';
 import { MAX_LISTED, Witnessing } from './witnessing.js';
@@ -31,17 +31,6 @@ export function handedOver(
   { sha256, bytes, manifestSha256 }: NonNullable<ExportJob['file']>,
 ): Readonly<Record<string, string | number>> {
   return { exportId, sha256, bytes, ...(manifestSha256 === undefined ? {} : { manifestSha256 }) };
-}
-
-/** Undefined where there was no build. */
-async function verifierFile(root: string | undefined): Promise<Buffer | undefined> {
-  if (root === undefined) return undefined;
-  try {
-    return await readFile(path.join(root, 'dist', 'verifier', 'verify.mjs'));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 interface Followed {
@@ -165,6 +154,7 @@ export class AuditService {
       timestamps: () => witnessing.timestamps(MAX_LISTED),
       bodies: bodiesOf(log),
       verifier: () => verifierFile(options.root),
+      holdsTogether: (bundle) => holdsTogether(options.root, bundle),
       clock: systemClock,
       ids: systemIds,
       directory: path.join(config.dataDir, 'exports'),

@@ -212,13 +212,17 @@ export async function readTiles(
   addresses: readonly TileAddress[],
 ): Promise<readonly (Buffer | undefined)[]> {
   if (addresses.length === 0) return [];
-  const { rows } = await client.query<{ n: string; hashes: Buffer }>({
+  const { rows } = await client.query<{ n: string; hashes: Buffer | undefined }>({
     name: 'audit-tiles',
     text: `select wanted.n, hashes from unnest($2::smallint[], $3::bigint[]) with ordinality as wanted (level, tile, n)
            join fabula.audit_tiles stored on stored.log = $1 and stored.level = wanted.level and stored.tile = wanted.tile`,
     values: [log, addresses.map((tile) => tile.level), addresses.map((tile) => tile.index)],
   });
   const found: (Buffer | undefined)[] = addresses.map(() => undefined);
-  for (const { n, hashes } of rows) found[Number(n) - 1] = hashes;
+  for (const row of rows) {
+    found[Number(row.n) - 1] = row.hashes;
+    // As in leaf-bytes.ts: rows of queries that are over stay for long.
+    row.hashes = undefined;
+  }
   return found;
 }

@@ -21,7 +21,8 @@ export function termsOfLeaf(bytes: Buffer): readonly Term[] {
 }
 
 const BACKSLASH = 0x5c;
-const STORY = '"storyId":"';
+const STORY = '"storyId"';
+const VALUE = ':"';
 const PLAIN = /^[\x20-\x7e]+$/;
 // How every leaf of a decoded record begins, since its members are sorted.
 const BEGINNING =
@@ -40,7 +41,9 @@ function termsByScanning(bytes: Buffer): readonly Term[] | undefined {
   ];
   const stories = new Set<string>();
   for (let at = text.indexOf(STORY, beginning.length); at >= 0; at = text.indexOf(STORY, at)) {
-    const start = at + STORY.length;
+    const start = at + STORY.length + VALUE.length;
+    // As no leaf of ours is written, but JSON still.
+    if (!text.startsWith(VALUE, start - VALUE.length)) return undefined;
     at = text.indexOf('"', start);
     const story = text.slice(start, at);
     // Cut off: bytes of a stranger, who must not have this search begin anew for ever.
