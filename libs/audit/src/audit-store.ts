@@ -125,6 +125,8 @@ export interface AuditStore {
   leaves(log: LogName, from: bigint, to: bigint): AsyncIterable<LeafPage>;
   /** The stored bytes of the same leaves and nothing else of them; a page ends where one is missing. */
   leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage>;
+  /** The bytes of these leaves, as far as they are there, by index; 256 of them at most. */
+  leafBytesAt(log: LogName, indexes: readonly bigint[]): Promise<ReadonlyMap<bigint, Buffer>>;
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]>;
   /** Summaries of those blocks of a tree, as far as they are kept. */
   termBlocks(log: LogName, blocks: readonly bigint[]): Promise<readonly (TermBlock | undefined)[]>;

@@ -172,7 +172,7 @@ export async function writeFilteredEntries({ store, part, sink, written, bodies:
       length.writeUInt32BE(summary.length);
       summaries.add(length, summary);
       const shown = matching(summary, term);
-      const leaves = await leavesBetween(store, log, block * LEAVES, shown, records !== undefined);
+      const leaves = await leavesAt(store, log, block * LEAVES, shown, records !== undefined);
       blockLines(entries, log, block, width, shown, leaves, tiles[i]);
       await bodies.add(shown.flatMap((position) => leaves.get(position)?.stored ?? []));
       if ([entries, summaries, bodies].some(({ bytes }) => bytes >= sink.entriesBytes)) await flush();
@@ -195,8 +195,8 @@ interface ReadLeaf {
   readonly stored?: StoredLeaf;
 }
 
-/** From the first of these positions to the last, by position. */
-async function leavesBetween(
+/** The leaves at these positions of a block, by position; others may be among them. */
+async function leavesAt(
   store: AuditStore,
   log: LogName,
   from: bigint,
@@ -210,7 +210,10 @@ async function leavesBetween(
   if (stored)
     for await (const { leaves } of store.leaves(...range))
       for (const leaf of leaves) read.set(Number(leaf.index - from), { bytes: leaf.bytes, stored: leaf });
-  else
+  else if (shown.length < (most - least + 1) / 2) {
+    const indexes = shown.map((position) => from + BigInt(position));
+    for (const [index, bytes] of await store.leafBytesAt(log, indexes)) read.set(Number(index - from), { bytes });
+  } else
     for await (const { from: first, leaves } of store.leafBytes(...range))
       for (const [i, bytes] of leaves.entries()) read.set(Number(first - from) + i, { bytes });
   return read;

@@ -82,6 +82,11 @@ export function describeAuditStore(name: string, create: () => Promise<AuditStor
         }
         expect(read).toEqual(all.slice(Number(from), Number(to)));
       }
+      const some = await store.leafBytesAt('p0', [3n, 77n, 5n, 10n ** 9n]);
+      expect([...some].map(([index, bytes]) => [index, bytes.toString('latin1')]).toSorted()).toEqual(
+        [3n, 5n, 77n].map((index) => [index, all[Number(index)]]).toSorted(),
+      );
+      expect((await store.leafBytesAt('p0', [])).size).toBe(0);
     });
 
     it('keeps nothing of a transaction that fails', async () => {

@@ -127,6 +127,12 @@ export class MemoryAuditStore implements AuditStore {
     }
   }
 
+  async leafBytesAt(log: LogName, indexes: readonly bigint[]): Promise<ReadonlyMap<bigint, Buffer>> {
+    const wanted = new Set(indexes);
+    const found = (this.trees.get(log)?.leaves ?? []).filter(({ index }) => wanted.has(index));
+    return new Map(found.map(({ index, bytes }) => [index, bytes]));
+  }
+
   async *leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
     for await (const { leaves } of this.leaves(log, from, to)) {
       let page: StoredLeaf[] = [];

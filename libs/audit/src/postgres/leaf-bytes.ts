@@ -44,6 +44,21 @@ export async function* leafBytesOf(pool: Pool, log: number, from: bigint, to: bi
   }
 }
 
+/** As `AuditStore.leafBytesAt`. */
+export async function leafBytesAt(pool: Pool, log: number, indexes: readonly bigint[]): Promise<ReadonlyMap<bigint, Buffer>> {
+  const { rows } = await pool.query<{ leaf_index: string; leaf: Buffer | undefined }>({
+    name: 'audit-leaf-bytes-at',
+    text: 'select leaf_index, leaf from fabula.audit_leaves where log = $1 and leaf_index = any($2::bigint[])',
+    values: [log, indexes],
+  });
+  const found = new Map<bigint, Buffer>();
+  for (const row of rows) {
+    if (row.leaf !== undefined) found.set(BigInt(row.leaf_index), row.leaf);
+    row.leaf = undefined;
+  }
+  return found;
+}
+
 /** Undefined: there is a hole, or something that is no line of text. */
 async function asText(pool: Pool, log: number, from: bigint, to: bigint): Promise<readonly BytesPage[] | undefined> {
   let rows: readonly RunRow[];

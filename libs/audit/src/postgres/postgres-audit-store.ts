@@ -11,7 +11,7 @@ import type { PrunedClass, TreeBase } from '../retention/tree-base.js';
 import type { TermBlock } from '../terms/index.js';
 import type { TileAddress } from '../tlog/index.js';
 import { exportOf, headOf, jobRow, leafOf, noteOf, numberOf, type HeadRow, type LeafRow, type NoteRow } from './rows.js';
-import { leafBytesOf } from './leaf-bytes.js';
+import { leafBytesAt, leafBytesOf } from './leaf-bytes.js';
 import { readTiles, runTransaction } from './postgres-transaction.js';
 import { readSigningKeys } from './signing-key-rows.js';
 import { searchLeaves, timeSpan } from './search-leaves.js';
@@ -82,6 +82,10 @@ export class PostgresAuditStore implements AuditStore {
 
   leafBytes(log: LogName, from: bigint, to: bigint): AsyncIterable<BytesPage> {
     return leafBytesOf(this.pool, numberOf(log), from, to);
+  }
+
+  leafBytesAt(log: LogName, indexes: readonly bigint[]): Promise<ReadonlyMap<bigint, Buffer>> {
+    return leafBytesAt(this.pool, numberOf(log), indexes);
   }
 
   tiles(log: LogName, addresses: readonly TileAddress[]): Promise<readonly (Buffer | undefined)[]> {
