@@ -12,7 +12,7 @@ export async function refused(work: Promise<unknown>): Promise<Refused> {
 }
 
 /** Asks until the answer is there; a server's own pace, not a fixed sleep, decides when. */
-export async function eventually<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 15_000): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 45_000): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
     const answer = await ask();
