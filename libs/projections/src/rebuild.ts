@@ -128,9 +128,14 @@ export async function aloneWithReadModels<T>(pool: Pool, work: () => Promise<T>)
   try {
     const { rows } = await guard.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [REBUILD_LOCK]);
     if (rows[0]?.locked !== true) throw new RebuildRunning();
-    return await work();
+    try {
+      return await work();
+    } finally {
+      // So that who comes next finds it free: a connection's end is heard a moment later. A guard that was cut holds nothing any more.
+      await guard.query('select pg_advisory_unlock($1)', [REBUILD_LOCK]).catch(() => {});
+    }
   } finally {
-    // Closed, not given back: its end releases the lock.
+    // Closed, not given back: its end releases the lock, whatever happened.
     guard.release(true);
   }
 }
